@@ -1,0 +1,56 @@
+"""What every store is: bytes by key, each with a time to live. It knows nothing of models."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Store(Protocol):
+    """A place for entries. Safe to share between threads; the `a…` twins between event loops.
+
+    A key is 40 bytes: 8 that name the scope (tenant, namespace and seed), 32 of the call's digest.
+    Every method may raise `StoreError` and nothing else.
+    """
+
+    instant: bool
+    """Whether `get` returns without waiting for a network, so that a coroutine may call it as it is."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of `key`, or None when absent or expired."""
+
+    def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        """Keep `value` for `ttl_s` seconds, or until evicted when None. Replaces what was there.
+
+        It may be written behind the caller, but `get` finds it at once in this process. A value larger
+        than the whole store is not kept.
+        """
+
+    def delete(self, key: bytes) -> bool:
+        """Forget `key`. Return whether it was there."""
+
+    def clear(self, scope: bytes = b"") -> int:
+        """Forget every key that starts with `scope`, all when empty. Return how many there were."""
+
+    def flush(self) -> None:
+        """Return when everything set so far is as durable as this store makes it."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters and sizes: `entries`, `bytes`, `max_bytes`, `evictions`, `errors`, and more."""
+
+    def close(self) -> None:
+        """Flush, and give back threads and handles. A later call opens them again."""
+
+    async def aget(self, key: bytes) -> bytes | None:
+        """Return the value of `key`, or None when absent or expired."""
+
+    async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        """Keep `value` for `ttl_s` seconds, or until evicted when None."""
+
+    async def adelete(self, key: bytes) -> bool:
+        """Forget `key`. Return whether it was there."""
+
+    async def aclear(self, scope: bytes = b"") -> int:
+        """Forget every key that starts with `scope`. Return how many there were."""
+
+    async def aclose(self) -> None:
+        """Flush, and give back what is open."""

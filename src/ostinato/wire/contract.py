@@ -1,0 +1,132 @@
+"""What every wire is: pure functions between one vendor's bytes and OpenAI's shapes.
+
+A wire does no I/O, reads no clock and no environment, and keeps no state between calls. What must be
+remembered inside one stream lives in the `Fold` and the `Translator` that it hands out.
+
+    caller's words ──build──▶ the vendor's request          (what is sent, and what the key is made of)
+    vendor's body  ──parse──▶ Completion                    (also of a body from the cache)
+    vendor's events ─Fold───▶ the body the same call would have returned unstreamed, and its cuts
+    body, cuts ────unfold──▶ events                         (fold(unfold(body)) == body)
+    events ─────Translator─▶ Chunks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ostinato.errors import APIError
+    from ostinato.providers import Provider
+    from ostinato.records import Chunk, Completion
+
+Json = dict[str, Any]
+"""A decoded JSON object."""
+Event = dict[str, Any]
+"""One decoded event of a vendor's stream. `[DONE]` and comments never get this far."""
+Cuts = list[Any]
+"""How a stream was cut, in the terms of its wire: JSON values only. Opaque to everybody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A chat call in the caller's words: OpenAI's parameters, vendor-neutral."""
+
+    model: str
+    """The vendor's model name, without the provider prefix."""
+    messages: list[Json]
+    """OpenAI-shaped messages. A wire never changes them, nor anything inside."""
+    params: Json = field(default_factory=dict)
+    """OpenAI parameters, `extra_body` included, without None values and without ours."""
+    drop_params: bool = False
+    """Leave out what the vendor cannot take, instead of raising UnsupportedParamsError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A request as the vendor wants it, before `stream` is decided and before authentication."""
+
+    path: str
+    """Appended to the provider's base URL; starts with a slash."""
+    body: Json
+    """The JSON body. Shares nothing mutable with the caller that a later step changes."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers that the call asks for and that change the answer (`anthropic-beta`, …), names in lower case."""
+
+
+class Fold(Protocol):
+    """Gathers the events of one stream into the body of its unstreamed twin."""
+
+    complete: bool
+    """Whether the answer is whole: every choice has its finish reason, or the vendor's stop event came."""
+
+    def feed(self, event: Event) -> None:
+        """Take the next event. Keeps no reference to anything mutable inside `event`.
+
+        Raises: APIResponseError: the event contradicts the wire.
+        """
+
+    def body(self) -> Json:
+        """Return the folded body. May be called at any time; what has not come is not there."""
+
+    def cuts(self) -> Cuts:
+        """Return how the stream was cut, for `unfold`."""
+
+
+class Translator(Protocol):
+    """Turns the events of one stream into OpenAI-shaped chunks."""
+
+    def feed(self, event: Event) -> list[Chunk]:
+        """Return the chunks that this event makes: none, one or several. May take over `event`."""
+
+    def end(self) -> list[Chunk]:
+        """Return what is due after the last event (a usage chunk, for one)."""
+
+
+class Wire(Protocol):
+    """One vendor dialect."""
+
+    name: str
+    framing: Literal["sse", "eventstream"]
+
+    def build(self, call: Call, provider: Provider) -> Built:
+        """Return the vendor's request for `call`.
+
+        Raises:
+            UnsupportedParamsError: a parameter that the vendor cannot take, and `drop_params` is off.
+            BadRequestError: messages that no request of this wire can carry.
+        """
+
+    def streaming(self, built: Built) -> Built:
+        """Return the same request, asking for a stream (with usage, where that is an option)."""
+
+    def keyed_body(self, body: Json) -> Json:
+        """Return `body` without the paths that `key.md` leaves out. `body` is not changed."""
+
+    def bypass(self, body: Json) -> str | None:
+        """Say why this request is neither looked up nor stored unless asked, or None."""
+
+    def parse(self, body: Json, headers: Mapping[str, str] | None = None) -> Completion:
+        """Return the vendor's body as a Completion. May take over `body`.
+
+        Raises: APIResponseError: the body is not of this wire.
+        """
+
+    def fold(self) -> Fold:
+        """Return a new fold."""
+
+    def translator(self) -> Translator:
+        """Return a new translator."""
+
+    def unfold(self, body: Json, cuts: Cuts | None) -> Iterator[Event]:
+        """Yield the events of a stream that folds to `body`, cut as `cuts` says."""
+
+    def incomplete(self, body: Json) -> str | None:
+        """Say why a final body must not be stored (refused, empty, a cut tool argument …), or None."""
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIError:
+        """Return the error that an unsuccessful answer means. Header names are in lower case."""
+
+    def event_error(self, event: Event) -> APIError | None:
+        """Return the error that an event, or a body inside a 200, carries, or None."""
