@@ -41,6 +41,9 @@ class Call:
     """OpenAI parameters, `extra_body` included, without None values and without ours."""
     drop_params: bool = False
     """Leave out what the vendor cannot take, instead of raising UnsupportedParamsError."""
+    strict: bool = True
+    """Whether the vendor's own list of parameters binds. False where another server answers in its place: what
+    that one takes, only it can know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,38 @@
+"""What the cache counts: every look-up once, as a hit or as a miss with its reason."""
+
+from __future__ import annotations
+
+
+class Counters:
+    """Counts since the cache was made, of this process.
+
+    Plain integers: in CPython an increment of a slot is not interrupted by another thread.
+    """
+
+    __slots__ = ("absent", "broken", "bypassed", "hits", "joins", "rejected", "store_errors", "stored", "too_old")
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    hits: int
+    """Calls answered by an entry."""
+    absent: int
+    """Look-ups that found nothing: never stored, expired or evicted."""
+    broken: int
+    """Entries that could not be read, or were of another kind."""
+    too_old: int
+    """Entries older than the call's `s-maxage`."""
+    bypassed: int
+    """Calls that were not looked up: `no-cache`, server-side tools, a mode that never reads."""
+    joins: int
+    """Calls that joined an identical one on its way."""
+    stored: int
+    rejected: int
+    """Answers that were not stored: refused, cut, empty."""
+    store_errors: int
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name, with `misses` in all."""
+        counts = {name: getattr(self, name) for name in self.__slots__}
+        return {**counts, "misses": self.absent + self.broken + self.too_old}

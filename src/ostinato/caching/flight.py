@@ -1,0 +1,455 @@
+"""One flight: identical calls at once share one request, streams included.
+
+A flight owns the way upstream; readers attach to it and may leave at any time. Everything here decides and
+remembers; nothing waits, sends or sleeps. A shell asks `poll` what to do next for its reader and reports
+back what came of it:
+
+              ┌────────── abandoned, aborted, given up (once) ──────────┐
+              ▼                                                         │
+    idle ──Open──▶ opening ──failed──▶ broken ──Sleep──▶ pausing ──Open─┘
+                      │                   └──final──▶ failed
+                      ├──body──▶ landed
+                      └──stream──▶ open ⇄ pulling ──end──▶ landed │ failed
+
+Every opening has a token. What is reported under an older token is ignored, so a leader that was deposed
+and wakes up again can publish nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
+
+if TYPE_CHECKING:
+    from ostinato.wire.contract import Cuts, Event, Json, Wire
+
+MAX_STREAM_BYTES = 64 << 20
+"""A stream longer than this is an error: a vendor that never stops must not fill the memory."""
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open the way upstream, and report under `token`."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Take the next piece off `source`, and report under `token`."""
+
+    source: Any
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait until the flight has moved on from `version`."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Deliver the events from `start` up to `stop`."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Opening failed with `error`, for the `attempt`-th time: pause and open again, or give up."""
+
+    error: OstinatoError
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """The answer is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Raise `error`."""
+
+    error: OstinatoError
+
+
+Keep = "Callable[[bytes, Json, Cuts | None], None]"
+"""Stores a landed answer: its bytes, the same decoded, its cuts. It neither raises nor waits."""
+Move = Open | Pull | Wait | Events | Broken | Landed | Failed
+_LANDED = Landed()
+
+
+class Reader:
+    """One caller's place in a flight."""
+
+    __slots__ = ("left", "position")
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.left = False
+
+
+class Flight:
+    """One request on its way, and everybody who reads its answer."""
+
+    def __init__(self, wire: Wire, *, shared: bool, on_over: Callable[[Flight], None] | None = None) -> None:
+        self.wire = wire
+        self.shared = shared
+        """Whether others may join: then no reader's cancellation may end what it pulls for all."""
+        self.body_bytes = b""
+        """The final body, as the vendor sent it or folded from its stream."""
+        self.home: object = None
+        """The event loop that the way upstream runs on, where it is an asynchronous one."""
+        self.task: Any = None
+        self.source: Any = None
+        self._on_over = on_over
+        self._lock = threading.Lock()
+        self._state: Literal["idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"] = "idle"
+        self._token = 0
+        self._version = 0
+        self._attempt = 0
+        self._hand_overs = 1
+        self._owner: Reader | None = None
+        self._readers = 0
+        self._log: list[bytes] = []
+        self._fresh: dict[int, Event] = {}
+        self._size = 0
+        self._fold = wire.fold()
+        self._error: OstinatoError = APIConnectionError("the call was abandoned")
+        self._wakers: list[Callable[[], None]] = []
+        self._keep: Keep | None = None
+        self._body: Json | None = None
+        self._cuts: Cuts | None = None
+
+    # What a shell asks.
+
+    def attach(self) -> Reader | None:
+        """Return a new reader at the first event, or None when the flight is over."""
+        with self._lock:
+            if self._state == "failed":
+                return None
+            self._readers += 1
+            return Reader()
+
+    def poll(self, reader: Reader) -> Move:
+        """Say what `reader` does next. `Open` and `Pull` are given to one reader at a time."""
+        with self._lock:
+            if reader.position < len(self._log):
+                start, reader.position = reader.position, len(self._log)
+                return Events(start, reader.position)
+            match self._state:
+                case "landed":
+                    return _LANDED
+                case "failed":
+                    return Failed(self._error.copy())
+                case "idle":
+                    self._owner = reader
+                    return self._open()
+                case "pausing" if self._owner is reader:
+                    return self._open()
+                case "broken" if self._owner is reader or self._owner is None:
+                    self._owner = reader
+                    return Broken(self._error, self._attempt)
+                case "open":
+                    self._state = "pulling"
+                    return Pull(self.source, self._token)
+                case _:
+                    return Wait(self._version)
+
+    def _open(self) -> Open:
+        self._state = "opening"
+        self._token += 1
+        self._attempt += 1
+        self._moved_on()
+        return Open(self._token)
+
+    def keep_with(self, keep: Keep | None) -> None:
+        """Have the landed answer stored by `keep`, unless an earlier reader's does; None: by nobody."""
+        with self._lock:
+            self._keep = None if keep is None else self._keep or keep
+
+    def call_when_moved(self, wake: Callable[[], None], version: int) -> bool:
+        """Have `wake` called once, when the flight moves on from `version`. Return False if it has already."""
+        with self._lock:
+            if self._version != version:
+                return False
+            self._wakers.append(wake)
+            return True
+
+    def event(self, index: int) -> Event:
+        """Return the event at `index`, decoded afresh: the caller may keep and change it."""
+        fresh = self._fresh.pop(index, None)
+        return _decode(self._log[index]) if fresh is None else fresh
+
+    def raw_event(self, index: int) -> bytes:
+        """Return the event at `index` as it came."""
+        return self._log[index]
+
+    def body(self) -> Json:
+        """Return the landed body, decoded afresh: the caller may keep and change it."""
+        fresh, self._body = self._body, None
+        return _decode(self.body_bytes) if fresh is None else fresh
+
+    @property
+    def cuts(self) -> Cuts | None:
+        """How the stream was cut; None when the answer came in one piece."""
+        return self._cuts
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer came, or comes, as a stream."""
+        return bool(self._log)
+
+    # What a shell reports.
+
+    def opened(self, token: int, source: Any) -> bool:
+        """Take the stream that opening brought. Return False when it is not wanted any more: close it."""
+        with self._lock:
+            if token != self._token or self._state != "opening":
+                return False
+            self.source = source
+            self._state = "open"
+            self._moved_on()
+            return True
+
+    def landed(self, token: int, body_bytes: bytes, body: Json, cuts: Cuts | None = None) -> bool:
+        """Take the whole body that opening brought."""
+        with self._lock:
+            if token != self._token or self._state != "opening":
+                return False
+            self._land(body_bytes, body, cuts)
+        self._close()
+        return True
+
+    def broke(self, token: int, error: OstinatoError) -> None:
+        """Take the failure of opening: its owner decides what follows, a final error is everybody's."""
+        with self._lock:
+            if token != self._token or self._state != "opening":
+                return
+            self._broke(error)
+        self._close()
+
+    def aborted(self, token: int) -> None:
+        """Take back an `Open` or a `Pull` that was interrupted: somebody else goes on, if anybody is left."""
+        with self._lock:
+            if token != self._token or self._state not in {"opening", "pulling"}:
+                return
+            if self._log:
+                self._fail(APIConnectionError("the stream broke off: its reader was interrupted"))
+            else:
+                self.source = None
+                self._state = "idle"
+                self._attempt = 0
+                self._owner = None
+                self._moved_on()
+        self._close()
+
+    def pulled(self, token: int, events: list[bytes]) -> None:
+        """Take the events that a pull brought."""
+        with self._lock:
+            if token != self._token or self._state != "pulling":
+                return
+            self._state = "open"
+            try:
+                for raw in events:
+                    if raw == b"[DONE]":
+                        self._end()
+                        break
+                    self._take(raw)
+                    if self._state != "open":
+                        break
+            except OstinatoError as error:
+                self._fail(error)
+            self._moved_on()
+        self._close()
+
+    def ended(self, token: int, error: OstinatoError | None = None) -> None:
+        """Take the end of the stream, by itself or by `error`."""
+        with self._lock:
+            if token != self._token or self._state != "pulling":
+                return
+            self._end(error)
+        self._close()
+
+    def pause(self, reader: Reader) -> None:
+        """Let `reader`, the owner of a broken opening, sleep and open again."""
+        with self._lock:
+            if self._owner is reader and self._state == "broken":
+                self._state = "pausing"
+
+    def give_up(self, reader: Reader) -> OstinatoError:
+        """Let `reader`, the owner of a broken opening, go; return the error to raise.
+
+        One other reader tries once more, when the error is one that passes; then the error is everybody's.
+        """
+        with self._lock:
+            error = self._error
+            if self._state == "broken" and self._owner is reader:
+                if error.retryable and self._hand_overs and self._readers > 1:
+                    self._hand_overs -= 1
+                    self._state = "idle"
+                    self._owner = None
+                    self._moved_on()
+                else:
+                    self._fail(error)
+        self._close()
+        return error.copy()
+
+    def depose(self, version: int) -> bool:
+        """Take the lead from an opening that has not moved on from `version`. Return whether it was taken."""
+        with self._lock:
+            if self._version != version or self._state not in {"opening", "pausing", "broken"}:
+                return False
+            self._state = "idle"
+            self._token += 1
+            self._attempt = 0
+            self._owner = None
+            self._moved_on()
+            return True
+
+    def leave(self, reader: Reader) -> None:
+        """Take `reader` out. When it was the last, the flight is over: landed if the answer is whole."""
+        with self._lock:
+            if reader.left:
+                return
+            reader.left = True
+            self._readers -= 1
+            if self._state in {"landed", "failed"}:
+                return
+            if self._readers == 0:
+                if self._fold.complete:
+                    self._land_folded()
+                else:
+                    self._fail(APIConnectionError("the call was abandoned"))
+            elif self._owner is reader:
+                self._owner = None
+                if self._state == "pausing":
+                    self._state = "broken"
+                self._moved_on()
+        self._close()
+
+    def take_source(self) -> Any:
+        """Return the way upstream of a flight that is over, once, for whoever closes it; else None."""
+        with self._lock:
+            if self._state not in {"landed", "failed"}:
+                return None
+            source, self.source = self.source, None
+            return source
+
+    @property
+    def over(self) -> bool:
+        """Whether the flight has landed or failed."""
+        return self._state in {"landed", "failed"}
+
+    @property
+    def is_last(self) -> bool:
+        """Whether a single reader is left."""
+        return self._readers == 1
+
+    # What follows from it. The lock is held.
+
+    def _take(self, raw: bytes) -> None:
+        self._size += len(raw)
+        if self._size > MAX_STREAM_BYTES:
+            raise APIResponseError(f"the stream is larger than {MAX_STREAM_BYTES} bytes", retryable=False)
+        try:
+            event = _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise APIResponseError(f"an event of the stream is no JSON: {exc}") from exc
+        if type(event) is not dict:
+            raise APIResponseError(f"an event of the stream is no JSON object but a {type(event).__name__}")
+        error = self.wire.event_error(event)
+        if error is not None:
+            self._end(error, refused=True)
+            return
+        self._fold.feed(event)
+        self._fresh[len(self._log)] = event
+        self._log.append(raw)
+
+    def _end(self, error: OstinatoError | None = None, *, refused: bool = False) -> None:
+        if self._fold.complete and not refused:
+            self._land_folded()
+        elif self._log:
+            self._fail(error or APIConnectionError("the stream ended before the answer was complete"))
+        else:
+            self._broke(error or APIResponseError("the stream ended before its first event"))
+
+    def _land_folded(self) -> None:
+        body = self._fold.body()
+        self._land(_encode(body), body, self._fold.cuts())
+
+    def _land(self, body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
+        self.body_bytes, self._body, self._cuts = body_bytes, body, cuts
+        self._state = "landed"
+        if self._keep is not None:
+            self._keep(body_bytes, body, cuts)
+        self._moved_on()
+
+    def _broke(self, error: OstinatoError) -> None:
+        self.source = None
+        if error.retryable:
+            self._error = error
+            self._state = "broken"
+            self._moved_on()
+        else:
+            self._fail(error)
+
+    def _fail(self, error: OstinatoError) -> None:
+        self._error = error
+        self._state = "failed"
+        self._moved_on()
+
+    def _moved_on(self) -> None:
+        self._version += 1
+        wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def _close(self) -> None:
+        """Let go of the key when the flight is over. Called without the lock, after every report."""
+        if self._state == "landed" or self._state == "failed":
+            over, self._on_over = self._on_over, None
+            if over is not None:
+                over(self)
+
+
+class Flights:
+    """The flights in the air, by key."""
+
+    def __init__(self) -> None:
+        self._flights: dict[bytes, Flight] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, key: bytes, wire: Wire) -> tuple[Flight, Reader, bool]:
+        """Return the flight of `key`, a new reader of it, and whether this call founded it."""
+        with self._lock:
+            flight = self._flights.get(key)
+            reader = flight.attach() if flight is not None else None
+            if flight is not None and reader is not None:
+                return flight, reader, False
+
+            def release(closed: Flight) -> None:
+                with self._lock:
+                    if self._flights.get(key) is closed:
+                        del self._flights[key]
+
+            flight = self._flights[key] = Flight(wire, shared=True, on_over=release)
+            reader = flight.attach()
+            assert reader is not None  # noqa: S101  # a new flight takes readers
+            return flight, reader, True
+
+    def __len__(self) -> int:
+        return len(self._flights)

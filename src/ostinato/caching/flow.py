@@ -1,0 +1,173 @@
+"""The path of one call, decided without I/O: look up, claim, open, retry, read on, land.
+
+`Ride.steps` is a generator. It yields what is to be done, a shell does it (waiting or awaiting) and sends
+back what came of it:
+
+| step            | the shell                                                     | sends back                     |
+|-----------------|---------------------------------------------------------------|--------------------------------|
+| `LookUp`        | reads the cache                                               | an `Entry`, or None            |
+| `Open`, `Pull`  | goes upstream, and reports to the flight under the token      | nothing                        |
+| `Wait`          | waits until the flight has moved on, `stall_timeout_s` at most | `moved`, `stalled`, or `deaf` |
+|                 |                                                               | where waiting would block it   |
+| `Sleep`         | sleeps                                                        | nothing                        |
+| `Events`        | hands these events to the reader                              | nothing                        |
+
+It returns the `Entry` that answers, or the `Flight` that landed, and raises what the caller is to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ostinato.caching.flight import Broken, Events, Failed, Flight, Landed, Open, Pull, Reader, Wait
+from ostinato.errors import OstinatoError, ReplayMissError, Timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ostinato.caching.cache import Cache
+    from ostinato.caching.record import Entry
+    from ostinato.caching.seat import Seat
+    from ostinato.wire.contract import Wire
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Read the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Sleep before the next try."""
+
+    seconds: float
+
+
+Step = LookUp | Open | Pull | Wait | Sleep | Events
+_decode = msgspec.json.Decoder().decode
+
+Waited = Literal["moved", "stalled", "deaf"]
+_LOOK_UP = LookUp()
+
+
+class Ride:
+    """One call on its way to an answer."""
+
+    __slots__ = ("_passed_on", "_retry_delay", "_wire", "cache", "flight", "founder", "reader", "seat", "streams")
+
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        cache: Cache | None,
+        seat: Seat | None,
+        streams: bool,
+        retry_delay: Callable[[OstinatoError, int], float | None],
+    ) -> None:
+        self._wire = wire
+        self.cache = cache
+        self.seat = seat
+        """The call's place in the cache; None when the call passes it by."""
+        self.streams = streams
+        """Whether the caller reads events, or the body alone."""
+        self._retry_delay = retry_delay
+        self._passed_on = False
+        self.flight: Flight | None = None
+        self.reader: Reader | None = None
+        self.founder = True
+        """Whether this call went upstream first; a follower pays nothing."""
+
+    def steps(self, *, looked_up: bool = False) -> Generator[Step, Any, Entry | Flight]:
+        """Yield what is to be done, as the table above says. `looked_up`: the cache was just asked, in vain."""
+        seat = self.seat
+        reads = seat is not None and seat.policy.read
+        if reads and not looked_up:
+            entry = yield _LOOK_UP
+            if entry is not None:
+                return entry
+        if seat is not None and seat.policy.replay:
+            raise ReplayMissError("replay: no record answers this call, and nothing is sent in this mode")
+        flight, reader = self._board()
+        if reads and self.founder:
+            # Another flight may have landed between the look-up and the claim.
+            entry = yield _LOOK_UP
+            if entry is not None:
+                self._hand_to_followers(flight, reader, entry)
+                return entry
+        while True:
+            move = flight.poll(reader)
+            match move:
+                case Events():
+                    if self.streams:
+                        self._passed_on = True
+                        yield move
+                case Open() | Pull():
+                    yield move
+                case Wait(version):
+                    waited = yield move
+                    if waited == "deaf" or (waited == "stalled" and not flight.depose(version)):
+                        flight, reader = self._go_alone(flight, reader)
+                case Broken(error, attempt):
+                    delay = self._retry_delay(error, attempt)
+                    if delay is None:
+                        raise flight.give_up(reader)
+                    flight.pause(reader)
+                    yield Sleep(delay)
+                case Landed():
+                    return flight
+                case Failed(error):
+                    raise error
+
+    def _board(self) -> tuple[Flight, Reader]:
+        seat = self.seat
+        if self.cache is None or seat is None or not seat.policy.read:
+            # Nobody may join a call that asked for an answer of its own.
+            return self._charter()
+        flight, reader, self.founder = self.cache.flights.claim(seat.store_key, self._wire)
+        if not self.founder:
+            self.cache.counters.joins += 1
+        self.flight, self.reader = flight, reader
+        keep = seat.keeper(self._wire)
+        if keep is not None:
+            flight.keep_with(keep)
+        return flight, reader
+
+    def _charter(self) -> tuple[Flight, Reader]:
+        """Board a flight that nobody can join."""
+        flight = Flight(self._wire, shared=False)
+        reader = flight.attach()
+        assert reader is not None  # noqa: S101  # a new flight takes readers
+        self.flight, self.reader, self.founder = flight, reader, True
+        keep = self.seat.keeper(self._wire) if self.seat is not None else None
+        if keep is not None:
+            flight.keep_with(keep)
+        return flight, reader
+
+    def _go_alone(self, flight: Flight, reader: Reader) -> tuple[Flight, Reader]:
+        """Leave a flight that cannot be waited for and ask for oneself.
+
+        Raises: Timeout: some of the answer was passed on already, and another answer would not continue it.
+        """
+        if self._passed_on:
+            raise Timeout("the stream stalled: no event came within the cache's stall_timeout_s")
+        flight.leave(reader)
+        return self._charter()
+
+    @staticmethod
+    def _hand_to_followers(flight: Flight, reader: Reader, entry: Entry) -> None:
+        move = flight.poll(reader)
+        if isinstance(move, Open):
+            flight.keep_with(None)
+            cuts = None if entry.cuts is None else _decode(entry.cuts)
+            flight.landed(move.token, entry.body, _decode(entry.body), cuts)
+
+    def leave(self) -> Any:
+        """Leave the flight. Return its way upstream when that is to be closed, else None."""
+        if self.flight is None or self.reader is None:
+            return None
+        self.flight.leave(self.reader)
+        return self.flight.take_source()

@@ -1,0 +1,67 @@
+"""A call's place in its cache: which entry it is, and what it may do with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ostinato.caching.record import Entry
+
+if TYPE_CHECKING:
+    from ostinato.caching.cache import Cache
+    from ostinato.caching.flight import Keep
+    from ostinato.caching.policy import Policy
+    from ostinato.wire.contract import Cuts, Json, Wire
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Seat:
+    """One call in one cache."""
+
+    __slots__ = ("cache", "kind", "model", "policy", "request", "store_key", "wire")
+
+    def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
+        self.cache = cache
+        self.policy = policy
+        self.store_key = store_key
+        self.kind = kind
+        self.wire = wire
+        self.model = model
+        self.request: Json | None = None
+        """The request to store beside the answer, in record mode."""
+
+    @property
+    def key(self) -> bytes:
+        """The 32 bytes of the call's key."""
+        return self.store_key[8:]
+
+    def recall(self) -> Entry | None:
+        """Return the entry that answers, or None."""
+        return self.cache.recall(self.store_key, self.kind, self.policy.max_age_s)
+
+    async def arecall(self) -> Entry | None:
+        """Return the entry that answers, or None."""
+        return await self.cache.arecall(self.store_key, self.kind, self.policy.max_age_s)
+
+    def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None) -> None:
+        """Store a final body under this call's key."""
+        meta = {} if self.request is None else {"request": self.request}
+        cut_bytes = None if cuts is None else _encode(cuts)
+        stored_at = self.cache.clock()
+        entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta)
+        self.cache.keep(self.store_key, entry, self.policy.ttl_s)
+
+    def keeper(self, wire: Wire) -> Keep | None:
+        """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""
+        if not self.policy.write:
+            return None
+
+        def keep(body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
+            if wire.incomplete(body) is None:
+                self.keep_body(body_bytes, cuts)
+            else:
+                self.cache.counters.rejected += 1
+
+        return keep

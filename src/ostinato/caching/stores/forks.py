@@ -1,0 +1,59 @@
+"""What stores do around `fork`, so that a child finds locks it can take and no handle of its parent's."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Protocol
+
+
+class Forkable(Protocol):
+    """Something with locks or handles that a child process must not inherit as they are."""
+
+    fork_rank: int
+    """Lower ranks come to rest first: whoever calls into another holder ranks below it."""
+
+    def before_fork(self) -> None:
+        """Come to rest: take every lock, close every handle."""
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Give the locks back; in a child also forget what only the parent's threads could finish."""
+
+
+_guard = threading.RLock()
+_holders: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_resting: list[Forkable] = []
+_hooked = False
+
+
+def renew_after_fork(holder: Forkable) -> None:
+    """Call `holder` around every fork of this process, for as long as it lives."""
+    global _hooked  # noqa: PLW0603: hooks cannot be taken back, so there is one set of them
+    with _guard:
+        _holders.add(holder)
+        if not _hooked and hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_rest, after_in_parent=_resume, after_in_child=_renew)
+            _hooked = True
+
+
+def _rest() -> None:
+    _guard.acquire()
+    _resting[:] = sorted(_holders, key=lambda holder: holder.fork_rank)
+    for holder in _resting:
+        holder.before_fork()
+
+
+def _resume() -> None:
+    _wake(in_child=False)
+
+
+def _renew() -> None:
+    _wake(in_child=True)
+
+
+def _wake(*, in_child: bool) -> None:
+    for holder in reversed(_resting):
+        holder.after_fork(in_child=in_child)
+    _resting.clear()
+    _guard.release()

@@ -1,0 +1,1 @@
+"""The path of a call, composed: a synchronous and an asynchronous shell around one core."""

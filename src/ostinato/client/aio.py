@@ -1,0 +1,294 @@
+"""The asynchronous shell: does what the flow says, awaiting on the caller's event loop.
+
+Going upstream for a flight that others may join is a task of its own: a caller who is cancelled is a reader
+that leaves, and takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
+from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
+from ostinato.caching.record import Entry
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
+from ostinato.client.source import AsyncSource, running_loop
+from ostinato.client.streams import AsyncStream
+from ostinato.errors import OstinatoError
+from ostinato.transport.async_http import AsyncTransport
+from ostinato.transport.exchange import Answered
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ostinato.caching.cache import Cache
+    from ostinato.client.plan import Request
+    from ostinato.records import Completion
+    from ostinato.wire.contract import Event, Wire
+
+
+class AsyncClient(Core):
+    """Calls that await. One client works under several event loops, also side by side in threads."""
+
+    def __init__(self, cache: Cache | None = None, transport: AsyncTransport | None = None) -> None:
+        super().__init__(cache)
+        self.transport = transport or AsyncTransport()
+
+    async def acompletion(
+        self,
+        model: str,
+        messages: list[dict[str, Any]],
+        *,
+        stream: bool = False,
+        caching: bool | None = None,
+        cache: Cache | Mapping[str, Any] | None = None,
+        sample_index: int = 0,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        timeout: float | None = None,
+        num_retries: int = 2,
+        drop_params: bool = False,
+        **params: Any,
+    ) -> Any:
+        """Return the model's answer as a `Completion`, or with `stream=True` as an `AsyncStream` of chunks."""
+        route = raw = None
+        binding = self._bind(caching, cache)
+        if binding is not None:
+            entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
+            if entry is not None:
+                return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
+        settings = Settings(
+            model,
+            messages,
+            params,
+            stream=bool(stream),
+            sample_index=checked_sample(sample_index),
+            api_key=api_key,
+            api_base=api_base,
+            timeout=timeout,
+            num_retries=num_retries,
+            drop_params=drop_params,
+        )
+        ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        voyage = AsyncVoyage(self, ride, request)
+        return await (voyage.stream(params) if stream else voyage.completion())
+
+
+def _replay(entry: Entry, wire: Wire, params: Mapping[str, Any]) -> AsyncStream:
+    return AsyncStream(
+        wire, replayed(entry, wire), include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key
+    )
+
+
+class AsyncVoyage:
+    """One ride, carried out."""
+
+    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
+
+    def __init__(self, client: AsyncClient, ride: Ride, request: Request) -> None:
+        self._client = client
+        self._ride = ride
+        self._request = request
+        self._steps = ride.steps()
+        self._pending: Any = None
+
+    async def completion(self) -> Completion:
+        """Carry the ride out and return its answer."""
+        try:
+            step = next(self._steps)
+            while True:
+                step = self._steps.send(await self._do(step))
+        except StopIteration as done:
+            answer = done.value
+        finally:
+            self.leave()
+        wire = self._request.route.wire
+        if isinstance(answer, Entry):
+            return completion_of(answer, wire)
+        completion = wire.parse(answer.body())
+        if self._ride.seat is not None:
+            completion._cache_key = self._ride.seat.key  # noqa: SLF001  # ours
+        return completion
+
+    async def stream(self, params: Mapping[str, Any]) -> AsyncStream:
+        """Carry the ride out up to the first byte, and return the stream of the rest."""
+        wire = self._request.route.wire
+        try:
+            step = next(self._steps)
+            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+                step = self._steps.send(await self._do(step))
+        except StopIteration as done:
+            if isinstance(done.value, Entry):
+                self.leave()
+                return _replay(done.value, wire, params)
+            step = done.value
+        except BaseException:
+            self.leave()
+            raise
+        self._pending = step
+        seat = self._ride.seat
+        return AsyncStream(
+            wire,
+            self._events(),
+            include_usage=wants_usage(params),
+            cache_hit=False,
+            cache_key=seat.key if seat is not None else None,
+            leave=self.leave,
+        )
+
+    async def _events(self) -> AsyncIterator[Event]:
+        step = self._pending
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101  # the ride is past boarding
+        try:
+            while not isinstance(step, Flight):
+                if isinstance(step, Events):
+                    for index in range(step.start, step.stop):
+                        yield flight.event(index)
+                    step = self._steps.send(None)
+                else:
+                    step = self._steps.send(await self._do(step))
+        except StopIteration:
+            pass
+        if not flight.streamed:
+            for event in self._request.route.wire.unfold(flight.body(), flight.cuts):
+                yield event
+
+    # One step each.
+
+    async def _do(self, step: Any) -> Any:
+        ride = self._ride
+        match step:
+            case Pull(source, token):
+                await self._apart(self._pull(source, token))
+            case Open(token):
+                await self._apart(self._open(token))
+            case LookUp():
+                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
+                return await ride.seat.arecall()
+            case Wait(version):
+                return await self._wait(version)
+            case Sleep(seconds):
+                import asyncio  # noqa: PLC0415  # loaded by whoever runs this; a hit must not load it
+
+                await asyncio.sleep(seconds)
+        return None
+
+    async def _apart(self, work: Any) -> None:
+        """Do work that other readers may need: on a shared flight as a task that outlives this caller."""
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        if not flight.shared:
+            await work
+            return
+        flight.home = running_loop()
+        task = flight.home.create_task(work)
+        flight.task = task
+        _working.add(task)
+        task.add_done_callback(_working.discard)
+
+    async def _open(self, token: int) -> None:
+        flight, request = self._ride.flight, self._request
+        assert flight is not None  # noqa: S101
+        try:
+            if self._ride.streams:
+                await self._open_stream(flight, token)
+            else:
+                answered = await self._client.transport.send(request.outgoing(stream=False))
+                flight.landed(token, answered.body, request.body(answered))
+        except OstinatoError as error:
+            flight.broke(token, error)
+        except BaseException:
+            flight.aborted(token)
+            raise
+
+    async def _open_stream(self, flight: Flight, token: int) -> None:
+        request = self._request
+        opened = await self._client.transport.open(request.outgoing(stream=True))
+        try:
+            if request.streams(opened.status, opened.headers):
+                source = AsyncSource(opened, request.route.wire.framing, running_loop())
+                if flight.opened(token, source):
+                    return
+            else:
+                answered = Answered(opened.status, opened.headers, await opened.read())
+                flight.landed(token, answered.body, request.body(answered))
+        except BaseException:
+            await opened.aclose()
+            raise
+        await opened.aclose()
+
+    async def _pull(self, source: Any, token: int) -> None:
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        try:
+            events = await _pulled(source)
+        except OstinatoError as error:
+            flight.ended(token, error)
+        except BaseException:
+            flight.aborted(token)
+            source.close()
+            raise
+        else:
+            if events is None:
+                flight.ended(token)
+            else:
+                flight.pulled(token, events)
+
+    async def _wait(self, version: int) -> Waited:
+        flight, cache = self._ride.flight, self._ride.cache
+        assert flight is not None  # noqa: S101
+        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
+        loop = running_loop()
+        moved: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not moved.done():
+                moved.set_result(None)
+
+        def wake_from_anywhere() -> None:
+            try:
+                loop.call_soon_threadsafe(wake)
+            except RuntimeError:
+                pass  # the loop has ended, and the reader with it
+
+        if not flight.call_when_moved(wake_from_anywhere, version):
+            return "moved"
+        import asyncio  # noqa: PLC0415
+
+        done, _ = await asyncio.wait([moved], timeout=cache.stall_timeout_s)
+        return "moved" if done else "stalled"
+
+    def leave(self) -> None:
+        """Leave the flight; close the way upstream if nobody else needs it."""
+        source = self._ride.leave()
+        if source is not None:
+            source.close()
+        flight = self._ride.flight
+        if flight is not None and flight.over and flight.task is not None and not flight.task.done():
+            cancel(flight.task)
+
+
+_working: set[asyncio.Task[None]] = set()
+
+
+def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task on its own loop, from wherever this is called."""
+    loop = task.get_loop()
+    if loop.is_closed():
+        return
+    try:
+        loop.call_soon_threadsafe(task.cancel)
+    except RuntimeError:
+        pass
+
+
+async def _pulled(source: Any) -> list[bytes] | None:
+    """Return the next events of a source of this loop, of another one, or of a thread."""
+    loop = running_loop()
+    if source.home is loop:
+        return await source.pull()
+    if source.home is None:
+        return await loop.run_in_executor(None, source.pull)
+    return await loop.run_in_executor(None, source.pull_from_thread)

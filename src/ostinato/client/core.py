@@ -1,0 +1,235 @@
+"""What both shells share: from the caller's arguments to an answer out of the cache, or a ride upstream."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.caching import ambient
+from ostinato.caching.cache import Cache
+from ostinato.caching.flow import Ride
+from ostinato.caching.key import Memo, snapshot
+from ostinato.caching.seat import Seat
+from ostinato.client.plan import (
+    Environment,
+    Request,
+    Route,
+    build_chat,
+    chat_key,
+    checked_base_url,
+    chosen_key,
+)
+from ostinato.errors import ConfigurationError
+from ostinato.providers import find_provider
+from ostinato.wire import find_wire
+
+if TYPE_CHECKING:
+    from ostinato.caching.policy import Policy
+    from ostinato.caching.record import Entry
+    from ostinato.records import Completion
+    from ostinato.wire.contract import Event, Json, Wire
+
+_log = logging.getLogger("ostinato")
+_decode = msgspec.json.Decoder().decode
+_package = sys.modules["ostinato"]
+
+
+class Settings:
+    """A chat call's arguments, once it is known that the cache does not answer them at once."""
+
+    __slots__ = (
+        "api_base",
+        "api_key",
+        "drop_params",
+        "messages",
+        "model",
+        "num_retries",
+        "params",
+        "sample_index",
+        "stream",
+        "timeout",
+    )
+
+    def __init__(self, model: str, messages: Any, params: Json, **ours: Any) -> None:
+        self.model = model
+        self.messages = messages
+        self.params = params
+        for name, value in ours.items():
+            setattr(self, name, value)
+
+    model: str
+    messages: Any
+    params: Json
+    stream: bool
+    sample_index: int
+    api_key: str | None
+    api_base: str | None
+    timeout: float | None
+    num_retries: int
+    drop_params: bool
+
+    def arguments(self) -> Json:
+        """Return the call's own arguments by name, as a user's key function sees them."""
+        arguments = {"model": self.model, "messages": self.messages, **self.params}
+        if self.stream:
+            arguments["stream"] = True
+        return arguments
+
+
+class Core:
+    """Finds the vendor, the cache and the key of a call. Does no I/O but reading an instant store."""
+
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._own_cache = cache
+        self._routes: dict[str, Route] = {}
+        self._base_urls: dict[str, Environment] = {}
+        self._known = Memo(16 << 20)
+        """Snapshot of a call → (its store key, why it bypasses the cache)."""
+        self._warned = False
+
+    def _route(self, model: str) -> Route:
+        try:
+            route = self._routes.get(model)
+        except TypeError:
+            route = None
+        if route is None:
+            provider, name = find_provider(model)
+            route = Route(provider, name, find_wire(provider.wire))
+            if len(self._routes) < 10_000:
+                self._routes[model] = route
+            self._base_urls.setdefault(provider.name, Environment(provider.base_env))
+        return route
+
+    def _bind(self, caching: bool | None, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
+        """Return the cache that this call is bound to and what it may do, or None."""
+        if caching is False:
+            return None
+        bound: Cache | None
+        if isinstance(cache, Cache):
+            return cache, cache.default
+        mark = ambient.innermost()
+        bound = mark.cache if mark is not None else self._own_cache or _package.cache
+        if bound is None:
+            if caching and not self._warned and mark is None:
+                self._warned = True
+                _log.warning("caching=True, but there is no cache: set ostinato.cache, pass cache=, or use a block")
+            if cache is not None and not isinstance(cache, Mapping):
+                raise ConfigurationError(f"cache= takes a Cache or a dict of controls, not {cache!r}")
+            return None
+        if cache is None:
+            return bound, bound.default
+        if not isinstance(cache, Mapping):
+            raise ConfigurationError(f"cache= takes a Cache or a dict of controls, not {cache!r}")
+        return bound, bound.policy(cache)
+
+    def _recall(
+        self, binding: tuple[Cache, Policy], settings: tuple[Any, ...], messages: Any, params: Json
+    ) -> tuple[Entry | None, Route, bytes | None]:
+        """Look a call up that was seen before, in a store that answers at once.
+
+        Return the entry that answers or None, the route, and the snapshot to remember the key by.
+        """
+        cache, policy = binding
+        model, api_base, drop_params, sample_index = settings
+        route = self._route(model)
+        if cache.get_cache_key is not None:
+            return None, route, None
+        base = api_base or self._base_urls[route.provider.name].read()
+        tag = cache.tag if policy.scope is cache.scope else policy.scope.tag()
+        raw = snapshot((tag, model, base, drop_params, sample_index), messages, params)
+        if raw is None or not policy.read or not cache.store.instant:
+            return None, route, raw
+        known = self._known.get(raw)
+        if known is None or (known[1] is not None and not policy.asked) or not cache.caches("chat"):
+            return None, route, raw
+        return cache.recall(known[0], "chat", policy.max_age_s), route, raw
+
+    def _embark(
+        self,
+        settings: Settings,
+        route: Route,
+        binding: tuple[Cache, Policy] | None,
+        raw: bytes | None,
+    ) -> tuple[Ride, Request]:
+        """Build the request and seat it in its cache."""
+        provider = route.provider
+        base_url = checked_base_url(
+            settings.api_base or self._base_urls[provider.name].read() or provider.base_url, provider
+        )
+        params = dict(settings.params)
+        extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
+        built = build_chat(route, settings.messages, params, base_url=base_url, drop_params=settings.drop_params)
+        request = Request(
+            route,
+            base_url,
+            built,
+            api_key=settings.api_key,
+            timeout=settings.timeout,
+            num_retries=settings.num_retries,
+            extra_headers=extra_headers,
+            extra_query=extra_query,
+        )
+        seat = None
+        if binding is not None and binding[0].caches("chat"):
+            seat = self._seat(settings, request, binding, raw)
+        cache = binding[0] if seat is not None and binding is not None else None
+        ride = Ride(route.wire, cache=cache, seat=seat, streams=settings.stream, retry_delay=request.retry_delay)
+        return ride, request
+
+    def _seat(
+        self, settings: Settings, request: Request, binding: tuple[Cache, Policy], raw: bytes | None
+    ) -> Seat | None:
+        cache, policy = binding
+        wire = request.route.wire
+        bypass = wire.bypass(request.built.body)
+        if cache.get_cache_key is not None:
+            key = chosen_key(cache, policy, "chat", settings.arguments(), sample_index=settings.sample_index)
+        else:
+            key = chat_key(request, policy, sample_index=settings.sample_index)
+        tag = cache.tag if policy.scope is cache.scope else policy.scope.tag()
+        store_key = tag + key
+        if raw is not None:
+            self._known.put(raw, (store_key, bypass))
+        if bypass is not None and not policy.asked:
+            cache.counters.bypassed += 1
+            return None
+        if not policy.read:
+            cache.counters.bypassed += 1
+        seat = Seat(cache, policy, store_key, "chat", wire.name, settings.model)
+        if policy.keep_request:
+            seat.request = request.built.body
+        return seat
+
+
+def completion_of(entry: Entry, wire: Wire) -> Completion:
+    """Return the stored answer as a Completion of the caller's own."""
+    completion = wire.parse(_decode(entry.body), entry.meta.get("headers"))
+    completion._cache_hit = True  # noqa: SLF001  # ours
+    completion._cache_key = entry.key  # noqa: SLF001
+    return completion
+
+
+def replayed(entry: Entry, wire: Wire) -> Iterator[Event]:
+    """Return the events of a stored answer, cut as its stream was."""
+    cuts = None if entry.cuts is None else _decode(entry.cuts)
+    return wire.unfold(_decode(entry.body), cuts)
+
+
+def wants_usage(params: Mapping[str, Any]) -> bool:
+    """Return whether the caller asked for the usage chunk."""
+    options = params.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+
+def checked_sample(sample_index: object) -> int:
+    """Return the sample index.
+
+    Raises: ConfigurationError: it is no whole number from 0 up.
+    """
+    if isinstance(sample_index, bool) or not isinstance(sample_index, int) or sample_index < 0:
+        raise ConfigurationError(f"sample_index must be a whole number from 0 up, not {sample_index!r}")
+    return sample_index

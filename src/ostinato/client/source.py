@@ -1,0 +1,143 @@
+"""The way upstream of a streamed answer: network slices in, the data of whole events out."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+from ostinato.errors import APIConnectionError
+from ostinato.wire.sse import Decoder
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ostinato.transport.async_http import AsyncOpened
+    from ostinato.transport.http import Opened
+
+DONE = b"[DONE]"
+
+
+def running_loop() -> Any:
+    """Return the event loop that runs in this thread, or None, without loading asyncio to find out."""
+    asyncio = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001  # documented, no public twin
+
+
+class Framing:
+    """Cuts slices into the data of events, and knows whether the last was `[DONE]`."""
+
+    __slots__ = ("_decoder", "done")
+
+    def __init__(self, framing: Literal["sse", "eventstream"]) -> None:
+        assert framing == "sse"  # noqa: S101  # the only framing so far
+        self._decoder = Decoder()
+        self.done = False
+
+    def events(self, piece: bytes | None) -> list[bytes]:
+        """Return the events that `piece` completes; None is the end of the stream."""
+        found = [data for _, data in (self._decoder.end() if piece is None else self._decoder.feed(piece))]
+        if found and found[-1] == DONE:
+            self.done = True
+        return found
+
+
+class Source:
+    """A stream that is read by waiting."""
+
+    __slots__ = ("_framing", "_opened", "_pieces")
+    home = None
+
+    def __init__(self, opened: Opened, framing: Literal["sse", "eventstream"]) -> None:
+        self._opened = opened
+        self._pieces = iter(opened)
+        self._framing = Framing(framing)
+
+    def pull(self) -> list[bytes] | None:
+        """Return the events of the next slices, at least one, or None at the end.
+
+        Raises: APIError: the connection failed, or an event is cut short.
+        """
+        for piece in self._pieces:
+            events = self._framing.events(piece)
+            if events:
+                return events
+        return self._framing.events(None) or None
+
+    def close(self) -> None:
+        """Close the connection, or give it back when the vendor had said its last word."""
+        try:
+            if self._framing.done:
+                # What follows `[DONE]` is the end of the body: read it, and the connection can be used again.
+                next(self._pieces, None)
+        except APIConnectionError:
+            pass
+        finally:
+            self._opened.close()
+
+
+class AsyncSource:
+    """A stream that is read by awaiting, on the event loop that opened it."""
+
+    __slots__ = ("_framing", "_opened", "_pieces", "home")
+
+    def __init__(
+        self, opened: AsyncOpened, framing: Literal["sse", "eventstream"], home: asyncio.AbstractEventLoop
+    ) -> None:
+        self._opened = opened
+        self._pieces = aiter(opened)
+        self._framing = Framing(framing)
+        self.home = home
+
+    async def pull(self) -> list[bytes] | None:
+        """Return the events of the next slices, at least one, or None at the end.
+
+        Raises: APIError: the connection failed, or an event is cut short.
+        """
+        async for piece in self._pieces:
+            events = self._framing.events(piece)
+            if events:
+                return events
+        return self._framing.events(None) or None
+
+    def pull_from_thread(self) -> list[bytes] | None:
+        """`pull`, from a thread that may wait while the loop runs in another.
+
+        Raises: APIConnectionError: the loop is not running any more.
+        """
+        import asyncio  # noqa: PLC0415  # it is loaded already: this source came from a loop
+
+        pulling = self.pull()
+        try:
+            return asyncio.run_coroutine_threadsafe(pulling, self.home).result()
+        except RuntimeError as exc:
+            pulling.close()
+            raise APIConnectionError("the event loop that was reading this answer has ended") from exc
+
+    async def aclose(self) -> None:
+        """Close the connection, or give it back when the vendor had said its last word."""
+        try:
+            if self._framing.done:
+                await anext(self._pieces, None)
+        except APIConnectionError:
+            pass
+        finally:
+            await self._opened.aclose()
+
+    def close(self) -> None:
+        """Have the connection closed by its loop; with a loop that has ended it is closed already."""
+        closing: Any = self.aclose()
+        if running_loop() is self.home:
+            _keep_until_done(self.home.create_task(closing))
+            return
+        try:
+            self.home.call_soon_threadsafe(lambda: _keep_until_done(self.home.create_task(closing)))
+        except RuntimeError:
+            closing.close()
+
+
+_closing: set[Any] = set()
+
+
+def _keep_until_done(task: Any) -> None:
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

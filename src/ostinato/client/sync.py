@@ -1,0 +1,234 @@
+"""The synchronous shell: does what the flow says, waiting in the caller's thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
+from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
+from ostinato.caching.record import Entry
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
+from ostinato.client.source import Source, running_loop
+from ostinato.client.streams import Stream
+from ostinato.errors import OstinatoError
+from ostinato.transport.exchange import Answered
+from ostinato.transport.http import Transport
+
+if TYPE_CHECKING:
+    from ostinato.caching.cache import Cache
+    from ostinato.client.plan import Request
+    from ostinato.records import Completion
+    from ostinato.wire.contract import Event
+
+
+class Client(Core):
+    """Calls that wait. Safe to share between threads."""
+
+    def __init__(self, cache: Cache | None = None, transport: Transport | None = None) -> None:
+        super().__init__(cache)
+        self.transport = transport or Transport()
+
+    def completion(
+        self,
+        model: str,
+        messages: list[dict[str, Any]],
+        *,
+        stream: bool = False,
+        caching: bool | None = None,
+        cache: Cache | Mapping[str, Any] | None = None,
+        sample_index: int = 0,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        timeout: float | None = None,
+        num_retries: int = 2,
+        drop_params: bool = False,
+        **params: Any,
+    ) -> Any:
+        """Return the model's answer as a `Completion`, or with `stream=True` as a `Stream` of chunks."""
+        route = raw = None
+        binding = self._bind(caching, cache)
+        if binding is not None:
+            entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
+            if entry is not None:
+                return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
+        settings = Settings(
+            model,
+            messages,
+            params,
+            stream=bool(stream),
+            sample_index=checked_sample(sample_index),
+            api_key=api_key,
+            api_base=api_base,
+            timeout=timeout,
+            num_retries=num_retries,
+            drop_params=drop_params,
+        )
+        ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        voyage = Voyage(self, ride, request)
+        return voyage.stream(params) if stream else voyage.completion()
+
+
+def _replay(entry: Entry, wire: Any, params: Mapping[str, Any]) -> Stream:
+    return Stream(
+        wire, replayed(entry, wire), include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key
+    )
+
+
+class Voyage:
+    """One ride, carried out."""
+
+    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
+
+    def __init__(self, client: Client, ride: Ride, request: Request) -> None:
+        self._client = client
+        self._ride = ride
+        self._request = request
+        self._steps = ride.steps()
+        self._pending: Any = None
+
+    def completion(self) -> Completion:
+        """Carry the ride out and return its answer."""
+        try:
+            step = next(self._steps)
+            while True:
+                step = self._steps.send(self._do(step))
+        except StopIteration as done:
+            answer = done.value
+        finally:
+            self.leave()
+        wire = self._request.route.wire
+        if isinstance(answer, Entry):
+            return completion_of(answer, wire)
+        completion = wire.parse(answer.body())
+        if self._ride.seat is not None:
+            completion._cache_key = self._ride.seat.key  # noqa: SLF001  # ours
+        return completion
+
+    def stream(self, params: Mapping[str, Any]) -> Stream:
+        """Carry the ride out up to the first byte, and return the stream of the rest."""
+        wire = self._request.route.wire
+        try:
+            step = next(self._steps)
+            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+                step = self._steps.send(self._do(step))
+        except StopIteration as done:
+            if isinstance(done.value, Entry):
+                self.leave()
+                return _replay(done.value, wire, params)
+            step = done.value
+        except BaseException:
+            self.leave()
+            raise
+        self._pending = step
+        seat = self._ride.seat
+        return Stream(
+            wire,
+            self._events(),
+            include_usage=wants_usage(params),
+            cache_hit=False,
+            cache_key=seat.key if seat is not None else None,
+            leave=self.leave,
+        )
+
+    def _events(self) -> Generator[Event, None, None]:
+        step = self._pending
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101  # the ride is past boarding
+        try:
+            while not isinstance(step, Flight):
+                if isinstance(step, Events):
+                    for index in range(step.start, step.stop):
+                        yield flight.event(index)
+                    step = self._steps.send(None)
+                else:
+                    step = self._steps.send(self._do(step))
+        except StopIteration:
+            pass
+        if not flight.streamed:
+            yield from self._request.route.wire.unfold(flight.body(), flight.cuts)
+
+    # One step each.
+
+    def _do(self, step: Any) -> Any:
+        ride = self._ride
+        match step:
+            case Pull(source, token):
+                self._pull(source, token)
+            case Open(token):
+                self._open(token)
+            case LookUp():
+                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
+                return ride.seat.recall()
+            case Wait(version):
+                return self._wait(version)
+            case Sleep(seconds):
+                time.sleep(seconds)  # noqa: TID251  # the one place that waits between tries
+        return None
+
+    def _open(self, token: int) -> None:
+        flight, request = self._ride.flight, self._request
+        assert flight is not None  # noqa: S101
+        try:
+            if self._ride.streams:
+                self._open_stream(flight, token)
+            else:
+                answered = self._client.transport.send(request.outgoing(stream=False))
+                flight.landed(token, answered.body, request.body(answered))
+        except OstinatoError as error:
+            flight.broke(token, error)
+        except BaseException:
+            flight.aborted(token)
+            raise
+
+    def _open_stream(self, flight: Flight, token: int) -> None:
+        request = self._request
+        opened = self._client.transport.open(request.outgoing(stream=True))
+        try:
+            if request.streams(opened.status, opened.headers):
+                source = Source(opened, request.route.wire.framing)
+                if flight.opened(token, source):
+                    return
+            else:
+                answered = Answered(opened.status, opened.headers, opened.read())
+                flight.landed(token, answered.body, request.body(answered))
+        except BaseException:
+            opened.close()
+            raise
+        opened.close()
+
+    def _pull(self, source: Any, token: int) -> None:
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        try:
+            events = source.pull() if source.home is None else source.pull_from_thread()
+        except OstinatoError as error:
+            flight.ended(token, error)
+        except BaseException:
+            flight.aborted(token)
+            source.close()
+            raise
+        else:
+            if events is None:
+                flight.ended(token)
+            else:
+                flight.pulled(token, events)
+
+    def _wait(self, version: int) -> Waited:
+        flight, cache = self._ride.flight, self._ride.cache
+        assert flight is not None  # noqa: S101
+        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
+        if flight.home is not None and flight.home is running_loop():
+            return "deaf"  # the answer would come through the very loop that this thread would block
+        moved = threading.Event()
+        if not flight.call_when_moved(moved.set, version) or moved.wait(cache.stall_timeout_s):
+            return "moved"
+        return "stalled"
+
+    def leave(self) -> None:
+        """Leave the flight; close the way upstream if nobody else needs it."""
+        source = self._ride.leave()
+        if source is not None:
+            source.close()

@@ -1,0 +1,54 @@
+"""`ostinato.set_verbose = True`: every request and answer on stderr, secrets masked."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ostinato.transport.exchange import Outgoing
+
+_package = sys.modules["ostinato"]
+_SECRET_HEADERS = re.compile(r"authorization|api-?key|token|cookie|secret|signature|credential", re.IGNORECASE)
+_SECRET_QUERY = re.compile(r"([?&][^=&]*(?:key|token|sig|secret|credential)[^=&]*=)[^&]+", re.IGNORECASE)
+_LONGEST = 100_000
+
+
+def shows() -> bool:
+    """Return whether the user asked to see what goes over the wire."""
+    return bool(_package.set_verbose)
+
+
+def show_request(out: Outgoing) -> None:
+    """Print a request as it is sent."""
+    _print(f"→ {out.method} {_SECRET_QUERY.sub(r'\1***', out.url)}", out.headers, out.body)
+
+
+def show_answer(status: int, headers: Mapping[str, str], body: bytes | None) -> None:
+    """Print an answer; `body` None: it is a stream, whose events follow."""
+    _print(f"← {status}", headers, body if body is not None else b"(a stream)")
+
+
+def show_hit(key: bytes) -> None:
+    """Print that the response cache answered."""
+    print(f"ostinato ← response cache, key {key.hex()}", file=sys.stderr)  # noqa: T201  # what verbose is
+
+
+def show_event(data: bytes) -> None:
+    """Print an event of a stream."""
+    print(f"ostinato ← {_text(data)}", file=sys.stderr)  # noqa: T201
+
+
+def _print(first: str, headers: Mapping[str, str], body: bytes) -> None:
+    lines = [f"ostinato {first}"]
+    for name, value in headers.items():
+        lines.append(f"  {name}: {'***' if _SECRET_HEADERS.search(name) else value}")
+    lines.append(f"  {_text(body)}")
+    print("\n".join(lines), file=sys.stderr)  # noqa: T201
+
+
+def _text(body: bytes) -> str:
+    shown = body[:_LONGEST].decode("utf-8", "replace")
+    return shown if len(body) <= _LONGEST else f"{shown}… ({len(body)} bytes in all)"

@@ -1,0 +1,118 @@
+"""Both shells behind one blocking face, so that one suite runs on either."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from ostinato.transport.async_http import AsyncOpened, AsyncTransport
+from ostinato.transport.exchange import Answered, Outgoing
+from ostinato.transport.http import Opened, Transport
+
+
+class Answer(Protocol):
+    status: int
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
+    def read(self, limit: int | None = None) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Shell(Protocol):
+    def send(self, out: Outgoing) -> Answered: ...
+    def open(self, out: Outgoing) -> Answer: ...
+    def close(self) -> None: ...
+    def close_during_next(self, answer: Any, *, everything: bool) -> BaseException | None:
+        """Close the answer (all of the transport with `everything`) while a slice is awaited; return what that raised."""
+
+
+class Threads:
+    """`Transport`, as it is."""
+
+    def __init__(self) -> None:
+        self.transport = Transport()
+
+    def send(self, out: Outgoing) -> Answered:
+        return self.transport.send(out)
+
+    def open(self, out: Outgoing) -> Opened:
+        return self.transport.open(out)
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def close_during_next(self, answer: Opened, *, everything: bool) -> BaseException | None:
+        raised: list[BaseException] = []
+
+        def read() -> None:
+            try:
+                next(answer)
+            except Exception as exc:  # noqa: BLE001 (the test says which)
+                raised.append(exc)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        while not answer._busy.locked():  # the only sign of a thread that waits for the network
+            pass
+        (self.transport if everything else answer).close()
+        reader.join()
+        return raised[0] if raised else None
+
+
+class _Blocking:
+    """An `AsyncOpened` read from outside its loop."""
+
+    def __init__(self, opened: AsyncOpened, runner: asyncio.Runner) -> None:
+        self.opened = opened
+        self.status = opened.status
+        self.headers = opened.headers
+        self._runner = runner
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        async def step() -> bytes | None:
+            return await anext(self.opened, None)
+
+        part = self._runner.run(step())
+        if part is None:
+            raise StopIteration
+        return part
+
+    def read(self, limit: int | None = None) -> bytes:
+        return self._runner.run(self.opened.read(limit))
+
+    def close(self) -> None:
+        self._runner.run(self.opened.aclose())
+
+
+class Tasks:
+    """`AsyncTransport`, driven by an event loop of its own."""
+
+    def __init__(self) -> None:
+        self.transport = AsyncTransport()
+        self._runner = asyncio.Runner()
+
+    def send(self, out: Outgoing) -> Answered:
+        return self._runner.run(self.transport.send(out))
+
+    def open(self, out: Outgoing) -> _Blocking:
+        return _Blocking(self._runner.run(self.transport.open(out)), self._runner)
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def close_during_next(self, answer: _Blocking, *, everything: bool) -> BaseException | None:
+        async def both() -> BaseException | None:
+            reader = asyncio.ensure_future(anext(answer.opened))
+            await asyncio.sleep(0)  # one turn of the loop: the reader waits for the network
+            await (self.transport if everything else answer.opened).aclose()
+            return (await asyncio.gather(reader, return_exceptions=True))[0]  # type: ignore[return-value]
+
+        return self._runner.run(both())

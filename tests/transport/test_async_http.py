@@ -1,0 +1,188 @@
+"""What only the event loop's shell can get wrong: loops, and tasks that are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+from ostinato.transport.async_http import AsyncOpened, AsyncTransport
+from ostinato.transport.exchange import Outgoing, Timeouts
+from ostinato.transport.http import Opened, Transport
+from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
+
+
+def ask(url: str, body: bytes = b"{}") -> Outgoing:
+    return Outgoing("POST", url, {}, body, Timeouts(PATIENCE_S, PATIENCE_S), stream=True)
+
+
+def silent_after(*parts: bytes) -> tuple[threading.Event, object]:
+    hung_up = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(*parts)
+        if connection.ask() is None:
+            hung_up.set()
+
+    return hung_up, script
+
+
+@pytest.mark.parametrize("parts", [(), (CHUNKED,)], ids=["before the headers", "in the body"])
+def test_a_cancelled_task_hangs_up(parts: tuple[bytes, ...]) -> None:
+    arrived = threading.Event()
+    hung_up = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(*parts)
+        arrived.set()
+        if connection.ask() is None:
+            hung_up.set()
+
+    async def main(url: str) -> bool:
+        transport = AsyncTransport()
+        task = asyncio.create_task(transport.send(ask(url)))
+        await asyncio.to_thread(arrived.wait, PATIENCE_S)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return await asyncio.to_thread(hung_up.wait, PATIENCE_S)
+
+    with Peer(script) as peer:
+        assert asyncio.run(main(peer.url))
+
+
+def test_a_second_reader_is_refused_and_disturbs_nobody() -> None:
+    gate = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(CHUNKED)
+        gate.wait(PATIENCE_S)
+        connection.say(chunk(b"a"), END)
+
+    async def main(url: str) -> bytes:
+        opened = await AsyncTransport().open(ask(url))
+        first = asyncio.ensure_future(anext(opened))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="another task"):
+            await anext(opened)
+        gate.set()
+        return await first
+
+    with Peer(script) as peer:
+        assert asyncio.run(main(peer.url)) == b"a"
+
+
+def test_many_tasks_share_a_loop() -> None:
+    def script(connection: Connection) -> None:
+        while (asked := connection.ask()) is not None:
+            connection.say(whole(asked.body))
+
+    async def main(url: str) -> list[bytes]:
+        transport = AsyncTransport()
+        answers = await asyncio.gather(*(transport.send(ask(url, b"%d" % number)) for number in range(40)))
+        return [answered.body for answered in answers]
+
+    with Peer(script) as peer:
+        assert asyncio.run(main(peer.url)) == [b"%d" % number for number in range(40)]
+
+
+def test_one_transport_serves_loops_side_by_side_in_threads() -> None:
+    together = threading.Barrier(2)
+    transport = AsyncTransport()
+    bodies: list[bytes] = []
+
+    def script(connection: Connection) -> None:
+        while (asked := connection.ask()) is not None:
+            together.wait(PATIENCE_S)
+            connection.say(whole(asked.body))
+
+    async def main(url: str, body: bytes) -> None:
+        for _ in range(3):
+            bodies.append((await transport.send(ask(url, body))).body)
+
+    with Peer(script) as peer:
+        threads = [threading.Thread(target=asyncio.run, args=(main(peer.url, body),)) for body in (b"1", b"2")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sorted(bodies) == [b"1"] * 3 + [b"2"] * 3
+    assert len(peer.connections) == 2
+
+
+def test_a_pool_is_closed_with_its_loop() -> None:
+    hung_up, script = silent_after(whole(b"ok"))
+    transport = AsyncTransport()
+    with Peer(script) as peer:  # type: ignore[arg-type]
+        asyncio.run(transport.send(ask(peer.url)))
+        asyncio.run(transport.send(ask(peer.url)))
+
+        assert hung_up.wait(PATIENCE_S)
+
+    assert len(peer.connections) == 2
+    assert transport._pools == {}
+
+
+def test_a_loop_that_was_closed_without_warning_is_forgotten() -> None:
+    transport = AsyncTransport()
+    loop = asyncio.new_event_loop()
+    with Peer(always(whole(b"ok", "connection: close"))) as peer:
+        loop.run_until_complete(transport.send(ask(peer.url)))
+        loop.close()
+        asyncio.run(transport.send(ask(peer.url)))
+
+    assert transport._pools == {}
+
+
+QUIET = """
+    import asyncio, gc
+    from ostinato.transport.async_http import AsyncTransport
+    from ostinato.transport.exchange import Outgoing, Timeouts
+
+    out = Outgoing("POST", {url!r}, {{}}, b"", Timeouts(20, 20), True)
+    transport = AsyncTransport()
+
+    async def main():
+        await transport.send(out)
+        read = await transport.open(out)
+        await read.read()
+        begun = await transport.open(out)
+        await anext(begun)
+        dropped = await transport.open(out)
+        await anext(dropped)
+        del dropped
+        return begun
+
+    kept = asyncio.run(main())
+    asyncio.run(main())
+    gc.collect()
+    print("ok")
+"""
+
+
+def test_a_process_that_leaves_answers_open_ends_without_a_word() -> None:
+    with Peer(always(CHUNKED + chunk(b"a") + chunk(b"b") + END)) as peer:
+        source = textwrap.dedent(QUIET).format(url=peer.url)
+        ran = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "always", "-c", source], capture_output=True, check=False
+        )
+
+    assert (ran.stdout, ran.stderr) == (b"ok\n", b"")
+
+
+@pytest.mark.parametrize(("blocking", "waiting"), [(Transport, AsyncTransport), (Opened, AsyncOpened)])
+def test_both_shells_have_the_same_methods(blocking: type, waiting: type) -> None:
+    def methods(kind: type) -> dict[str, list[str]]:
+        named = {name: value for name, value in vars(kind).items() if inspect.isfunction(value) and name[0] != "_"}
+        return {name.removeprefix("a"): list(inspect.signature(value).parameters) for name, value in named.items()}
+
+    assert methods(blocking) == methods(waiting)
