@@ -266,7 +266,7 @@ class Answer(Record):
 
     __slots__ = ("_cache_hit", "_cache_key")
     _cache_hit: bool
-    _cache_key: str | None
+    _cache_key: bytes | None
 
     @property
     def cache_hit(self) -> bool:
@@ -279,7 +279,11 @@ class Answer(Record):
     @property
     def _hidden_params(self) -> dict[str, Any]:
         """`cache_hit` and `cache_key`, where LiteLLM's users look for them."""
-        return {"cache_hit": self.cache_hit, "cache_key": getattr(self, "_cache_key", None)}
+        try:
+            key = self._cache_key
+        except AttributeError:
+            key = None
+        return {"cache_hit": self.cache_hit, "cache_key": None if key is None else key.hex()}
 
     def __contains__(self, name: object) -> bool:
         return self.cache_hit if name == "cache" else dict.__contains__(self, name)

@@ -28,7 +28,7 @@ class Shell(Protocol):
     def open(self, out: Outgoing) -> Answer: ...
     def close(self) -> None: ...
     def close_during_next(self, answer: Any, *, everything: bool) -> BaseException | None:
-        """Close the answer (all of the transport with `everything`) while a slice is awaited; return what that raised."""
+        """Close the answer, or the whole transport, while a slice is awaited; return what the reader got."""
 
 
 class Threads:

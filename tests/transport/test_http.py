@@ -22,7 +22,7 @@ from ostinato.transport.exchange import Outgoing, Timeouts
 from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
 from tests.transport.shells import Shell, Tasks, Threads
 
-SECRET = "sk-planted-9f3a"  # noqa: S105 (searched for in messages)
+SECRET = "sk-planted-9f3a"
 
 
 @pytest.fixture(params=[Threads, Tasks], ids=["threads", "tasks"])

@@ -60,7 +60,7 @@ class Cache:
 
     def __init__(
         self,
-        type: str | None = "memory",  # noqa: A002  # the name that users of LiteLLM write
+        type: str = "memory",  # noqa: A002  # the name that users of LiteLLM write
         *,
         ttl: float | None = None,
         namespace: str | None = None,
@@ -76,11 +76,9 @@ class Cache:
     ) -> None:
         if mode not in MODES:
             raise ConfigurationError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
-        if max_bytes is not None and (not isinstance(max_bytes, int) or max_bytes <= 0):
+        if max_bytes is not None and max_bytes <= 0:
             raise ConfigurationError(f"max_bytes must be a number of bytes above 0, not {max_bytes!r}")
-        if namespace is not None and not isinstance(namespace, str):
-            raise ConfigurationError(f"namespace must be a string, not {namespace!r}")
-        self.type = {"local": "memory"}.get(type or "memory", type or "memory")
+        self.type = "memory" if type == "local" else type
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
         self.namespace = namespace
@@ -126,7 +124,8 @@ class Cache:
         try:
             blob = self.store.get(store_key)
         except StoreError as error:
-            return self._store_failed(error)
+            self._store_failed(error)
+            return None
         return self._answering(blob, store_key, kind, max_age_s)
 
     async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
@@ -136,7 +135,8 @@ class Cache:
         try:
             blob = await self.store.aget(store_key)
         except StoreError as error:
-            return self._store_failed(error)
+            self._store_failed(error)
+            return None
         return self._answering(blob, store_key, kind, max_age_s)
 
     def _answering(self, blob: bytes | None, store_key: bytes, kind: str, max_age_s: float | None) -> Entry | None:

@@ -86,7 +86,7 @@ class Failed:
     error: OstinatoError
 
 
-Keep = "Callable[[bytes, Json, Cuts | None], None]"
+Keep = Callable[[bytes, dict[str, Any], "list[Any] | None"], None]
 """Stores a landed answer: its bytes, the same decoded, its cuts. It neither raises nor waits."""
 Move = Open | Pull | Wait | Events | Broken | Landed | Failed
 _LANDED = Landed()
@@ -179,7 +179,7 @@ class Flight:
     def keep_with(self, keep: Keep | None) -> None:
         """Have the landed answer stored by `keep`, unless an earlier reader's does; None: by nobody."""
         with self._lock:
-            self._keep = None if keep is None else self._keep or keep
+            self._keep = (self._keep or keep) if keep is not None else None
 
     def call_when_moved(self, wake: Callable[[], None], version: int) -> bool:
         """Have `wake` called once, when the flight moves on from `version`. Return False if it has already."""
@@ -268,8 +268,7 @@ class Flight:
                     if raw == b"[DONE]":
                         self._end()
                         break
-                    self._take(raw)
-                    if self._state != "open":
+                    if not self._take(raw):
                         break
             except OstinatoError as error:
                 self._fail(error)
@@ -361,7 +360,8 @@ class Flight:
 
     # What follows from it. The lock is held.
 
-    def _take(self, raw: bytes) -> None:
+    def _take(self, raw: bytes) -> bool:
+        """Take one event. Return whether the stream goes on."""
         self._size += len(raw)
         if self._size > MAX_STREAM_BYTES:
             raise APIResponseError(f"the stream is larger than {MAX_STREAM_BYTES} bytes", retryable=False)
@@ -374,10 +374,11 @@ class Flight:
         error = self.wire.event_error(event)
         if error is not None:
             self._end(error, refused=True)
-            return
+            return False
         self._fold.feed(event)
         self._fresh[len(self._log)] = event
         self._log.append(raw)
+        return True
 
     def _end(self, error: OstinatoError | None = None, *, refused: bool = False) -> None:
         if self._fold.complete and not refused:

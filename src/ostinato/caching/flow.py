@@ -86,7 +86,7 @@ class Ride:
         seat = self.seat
         reads = seat is not None and seat.policy.read
         if reads and not looked_up:
-            entry = yield _LOOK_UP
+            entry: Entry | None = yield _LOOK_UP
             if entry is not None:
                 return entry
         if seat is not None and seat.policy.replay:

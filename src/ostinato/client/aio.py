@@ -182,8 +182,8 @@ class AsyncVoyage:
         if not flight.shared:
             await work
             return
-        flight.home = running_loop()
-        task = flight.home.create_task(work)
+        flight.home = loop = running_loop()
+        task = loop.create_task(work)
         flight.task = task
         _working.add(task)
         task.add_done_callback(_working.discard)
@@ -288,7 +288,6 @@ async def _pulled(source: Any) -> list[bytes] | None:
     """Return the next events of a source of this loop, of another one, or of a thread."""
     loop = running_loop()
     if source.home is loop:
-        return await source.pull()
-    if source.home is None:
-        return await loop.run_in_executor(None, source.pull)
-    return await loop.run_in_executor(None, source.pull_from_thread)
+        return await source.pull()  # type: ignore[no-any-return]  # a source of either kind
+    pull = source.pull if source.home is None else source.pull_from_thread
+    return await loop.run_in_executor(None, pull)  # type: ignore[no-any-return]

@@ -165,7 +165,7 @@ class Environment:
         return None
 
 
-def checked_base_url(base_url: str | None, provider: Provider) -> str:
+def checked_base_url(base_url: object, provider: Provider) -> str:
     """Return the base URL without a slash at its end.
 
     Raises: ConfigurationError: there is none, or it is no http(s) URL.
@@ -173,10 +173,11 @@ def checked_base_url(base_url: str | None, provider: Provider) -> str:
     if not base_url:
         names = " or ".join(provider.base_env)
         raise ConfigurationError(f"provider {provider.name!r} needs a base URL; pass api_base= or set {names}")
-    parts = urlsplit(base_url) if isinstance(base_url, str) else None
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(f"api_base must be an http:// or https:// URL, not {base_url!r}")
-    return base_url.rstrip("/")
+    if isinstance(base_url, str):
+        parts = urlsplit(base_url)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            return base_url.rstrip("/")
+    raise ConfigurationError(f"api_base must be an http:// or https:// URL, not {base_url!r}")
 
 
 def _authorization(provider: Provider, api_key: str | None) -> dict[str, str]:
@@ -213,7 +214,7 @@ def build_chat(route: Route, messages: Any, params: Json, *, base_url: str, drop
 def chat_key(request: Request, policy: Policy, *, sample_index: int) -> bytes:
     """Return the 32-byte key of a built chat request."""
     body = request.route.wire.keyed_body(request.built.body)
-    return request_key(policy.scope, "chat", f"POST {request.url}", request.headers, body, sample_index)
+    return request_key(policy.scope, "chat", f"POST {request.route.provider.name} {request.url}", request.headers, body, sample_index)
 
 
 def chosen_key(cache: Cache, policy: Policy, kind: str, arguments: Json, *, sample_index: int) -> bytes:

@@ -24,7 +24,7 @@ class _Reading:
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
-        return {"cache_hit": self.cache_hit, "cache_key": self._cache_key.hex() if self._cache_key else None}
+        return {"cache_hit": self.cache_hit, "cache_key": None if self._cache_key is None else self._cache_key.hex()}
 
     def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
         """Return the chunks that the caller sees, marked with where they come from."""

@@ -59,7 +59,7 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 
-def find_provider(model: str) -> tuple[Provider, str]:
+def find_provider(model: object) -> tuple[Provider, str]:
     """Return the provider of `model` and the model's name without the provider's.
 
     Raises: ConfigurationError: no row matches; the message lists those there are.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ostinato.errors import APIError
     from ostinato.providers import Provider
     from ostinato.records import Chunk, Completion
+    from ostinato.wire.tokens import Tokens
 
 Json = dict[str, Any]
 """A decoded JSON object."""
@@ -114,6 +115,12 @@ class Wire(Protocol):
         """Return the vendor's body as a Completion. May take over `body`.
 
         Raises: APIResponseError: the body is not of this wire.
+        """
+
+    def tokens(self, body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
+        """Return what the call used, one run or several, or None when the vendor does not say.
+
+        `headers` are those of the answer, for vendors that count there.
         """
 
     def fold(self) -> Fold:

@@ -59,17 +59,19 @@ def _body(call: Call, vendor: bool) -> Json:  # noqa: FBT001 - a keyword costs a
     if not params.keys() <= PARAMS:
         params = _sendable(call, strict=vendor and call.strict)
     body: Json = {"model": call.model, "messages": call.messages, **params}
-    if vendor and "max_tokens" in body:
-        _place_max_tokens(body, strict=call.strict)
-    body["messages"] = _messages(body["messages"])
     for name, value in params.items():
         kind = type(value)
-        if kind is int or kind is bool or (kind is str and value.isascii()) or name == "messages":
+        if kind is int or kind is bool or (kind is str and value.isascii()):
             continue
         if value is None and name in call.params:
             del body[name]
-        elif name in body:
+        elif name != "messages":
             body[name] = _parameter(name, value)
+    if vendor and "max_tokens" in body:
+        _place_max_tokens(body, strict=call.strict)
+    if not call.model.isascii():
+        check_json(call.model, "model")
+    body["messages"] = _messages(body["messages"])
     return body
 
 
