@@ -18,7 +18,7 @@ help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(VENV)/.stamp-base ## ask twice, stream once, see what was paid
-	@$(PY) -m ostinato.cli demo
+	@$(VENV)/bin/ostinato demo
 
 test: check ## everything CI runs: the checks, then the tests
 	@$(PY) -m pytest
@@ -44,7 +44,7 @@ soak: $(VENV)/.stamp-dev ## the long runs
 	@$(PY) -m pytest -m soak
 
 bench: $(VENV)/.stamp-dev ## the benchmarks, beside their floors
-	@$(PY) -m bench
+	@for path in bench/[a-z]*.py; do $(PY) -m bench.$$(basename $$path .py) || exit 1; done
 
 docs: $(VENV)/.stamp-docs ## the documentation as pages, in site/
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -7,9 +7,9 @@ import runpy
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pytest
@@ -17,9 +17,7 @@ import pytest
 from ostinato import errors
 from ostinato.caching import policy
 from ostinato.cli.main import cli
-
-if TYPE_CHECKING:
-    from ostinato.testing.emulator import Emulator
+from ostinato.testing.emulator import Emulator, Reply
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -143,6 +141,12 @@ def test_every_control_and_mode_of_the_cache_is_documented() -> None:
     page = (ROOT / "docs" / "response-cache.md").read_text(encoding="utf-8")
 
     assert {name for name in (*policy.CONTROLS, *policy.MODES) if f"`{name}`" not in page} == set()
+
+
+def test_every_member_of_a_scripted_reply_is_documented() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+
+    assert {item.name for item in fields(Reply) if f"`{item.name}`" not in page} == set()
 
 
 def test_every_command_and_option_is_documented() -> None:

@@ -99,6 +99,31 @@ def _without_none(value: Any) -> Any:
     return value
 
 
+def _list_of(name: str, kind: type[Record]) -> Any:
+    """Return a property for a member that holds a list of objects. It saves a hit the detour by `__getattr__`."""
+
+    def read(self: Record) -> Any:
+        value = dict.get(self, name)
+        if type(value) is list and value and type(value[0]) is dict:
+            value[:] = [kind(item) if type(item) is dict else item for item in value]
+        return value
+
+    return property(read, lambda self, value: dict.__setitem__(self, name, value))
+
+
+def _object_of(name: str, kind: type[Record]) -> Any:
+    """Return a property for a member that holds an object."""
+
+    def read(self: Record) -> Any:
+        value = dict.get(self, name)
+        if type(value) is dict:
+            value = kind(value)
+            dict.__setitem__(self, name, value)
+        return value
+
+    return property(read, lambda self, value: dict.__setitem__(self, name, value))
+
+
 class Function(Record):
     """The function that a tool call names."""
 
@@ -178,7 +203,7 @@ class Choice(Record):
     declared = frozenset({"index", "message", "finish_reason", "logprobs"})
     nested = {"message": Message}
     index: int
-    message: Message
+    message: Message = _object_of("message", Message)
     finish_reason: str | None
 
 
@@ -189,7 +214,7 @@ class ChunkChoice(Record):
     declared = frozenset({"index", "delta", "finish_reason", "logprobs"})
     nested = {"delta": Delta}
     index: int
-    delta: Delta
+    delta: Delta = _object_of("delta", Delta)
     finish_reason: str | None
 
 
@@ -302,8 +327,8 @@ class Completion(Answer):
     object: str
     created: int
     model: str
-    choices: list[Choice]
-    usage: Usage | None
+    choices: list[Choice] = _list_of("choices", Choice)
+    usage: Usage | None = _object_of("usage", Usage)
 
 
 class Chunk(Answer):
@@ -316,8 +341,8 @@ class Chunk(Answer):
     object: str
     created: int
     model: str
-    choices: list[ChunkChoice]
-    usage: Usage | None
+    choices: list[ChunkChoice] = _list_of("choices", ChunkChoice)
+    usage: Usage | None = _object_of("usage", Usage)
 
 
 class Vector(Record):

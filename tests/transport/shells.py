@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -10,6 +12,9 @@ from typing import Any, Protocol
 from ostinato.transport.async_http import AsyncOpened, AsyncTransport
 from ostinato.transport.exchange import Answered, Outgoing
 from ostinato.transport.http import Opened, Transport
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+"""For a process that imports what this one does."""
 
 
 class Answer(Protocol):

@@ -15,6 +15,7 @@ from ostinato.transport.async_http import AsyncOpened, AsyncTransport
 from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.http import Opened, Transport
 from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
+from tests.transport.shells import ENVIRONMENT
 
 
 def ask(url: str, body: bytes = b"{}") -> Outgoing:
@@ -105,8 +106,7 @@ def test_one_transport_serves_loops_side_by_side_in_threads() -> None:
             connection.say(whole(asked.body))
 
     async def main(url: str, body: bytes) -> None:
-        for _ in range(3):
-            bodies.append((await transport.send(ask(url, body))).body)
+        bodies.extend([(await transport.send(ask(url, body))).body for _ in range(3)])
 
     with Peer(script) as peer:
         threads = [threading.Thread(target=asyncio.run, args=(main(peer.url, body),)) for body in (b"1", b"2")]
@@ -172,9 +172,8 @@ QUIET = """
 def test_a_process_that_leaves_answers_open_ends_without_a_word() -> None:
     with Peer(always(CHUNKED + chunk(b"a") + chunk(b"b") + END)) as peer:
         source = textwrap.dedent(QUIET).format(url=peer.url)
-        ran = subprocess.run(
-            [sys.executable, "-X", "dev", "-W", "always", "-c", source], capture_output=True, check=False
-        )
+        command = [sys.executable, "-W", "always", "-c", source]
+        ran = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
 
     assert (ran.stdout, ran.stderr) == (b"ok\n", b"")
 

@@ -86,12 +86,20 @@ def test_a_request_goes_out_as_it_is_with_few_headers_of_ours(shell: Shell) -> N
 def test_a_callers_header_wins_except_where_it_would_break_the_framing(shell: Shell) -> None:
     with Peer(always(whole(b""))) as peer:
         shell.send(
-            ask(peer.url, User_Agent="mine/1", Host="else.where", Content_Length="9", Transfer_Encoding="chunked")
+            ask(
+                peer.url,
+                User_Agent="mine/1",
+                Host="else.where",
+                Content_Length="9",
+                Transfer_Encoding="chunked",
+                Accept_Encoding="br",
+            )
         )
     (sent,) = peer.asked
 
     assert (sent.headers["user-agent"], sent.headers["host"]) == ("mine/1", "else.where")
     assert (sent.headers["content-length"], "transfer-encoding" in sent.headers) == ("2", False)
+    assert sent.headers["accept-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +199,7 @@ def test_a_connection_closed_on_the_second_request_is_a_retryable_failure(shell:
 
 def test_threads_share_a_transport() -> None:
     gate = threading.Barrier(8)
-    bodies = []
+    bodies: list[bytes] = []
 
     def script(connection: Connection) -> None:
         while (asked := connection.ask()) is not None:
@@ -202,8 +210,7 @@ def test_threads_share_a_transport() -> None:
     with Peer(script) as peer:
 
         def work(number: int) -> None:
-            for step in range(3):
-                bodies.append(shell.send(ask(peer.url, body=b"%d.%d" % (number, step))).body)
+            bodies.extend(shell.send(ask(peer.url, body=b"%d.%d" % (number, step))).body for step in range(3))
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
         for thread in threads:
@@ -403,7 +410,7 @@ def test_a_connection_that_does_not_come_about_is_a_timeout(shell: Shell) -> Non
         for sock in waiting:  # fill the backlog: the kernel leaves further connections unanswered
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        url = "http://127.0.0.1:%d/v1" % full.getsockname()[1]
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         out = Outgoing("POST", url, {}, b"", Timeouts(connect_s=0.05, read_s=PATIENCE_S), stream=False)
         error = failure_of(lambda: shell.send(out))
         for sock in waiting:
@@ -489,8 +496,9 @@ def test_what_is_not_http_is_a_failed_connection_that_quotes_nothing(shell: Shel
     assert str(error) == f"{peer.host} does not speak HTTP as ostinato understands it"
 
 
-def test_a_body_that_does_not_decode_is_no_answer(shell: Shell) -> None:
-    with Peer(always(whole(b"not gzip", "content-encoding: gzip"))) as peer:
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"cut" * 99)[:-9]])
+def test_a_body_that_does_not_decode_is_no_answer(shell: Shell, body: bytes) -> None:
+    with Peer(always(whole(body, "content-encoding: gzip"))) as peer:
         error = failure_of(lambda: shell.send(ask(peer.url)))
 
     assert type(error) is APIResponseError
@@ -528,9 +536,14 @@ def told(error: BaseException) -> str:
 
 def test_no_error_shows_a_key_a_prompt_or_a_query(shell: Shell) -> None:
     echo = once(SECRET.encode() + b"\r\n\r\n")
+
+    def error_of(url: str, tail: str) -> OstinatoError:
+        out = ask(url, body=SECRET.encode(), authorization=f"Bearer {SECRET}{tail}")
+        return failure_of(lambda: shell.send(out))
+
     with Peer(echo) as peer, Peer(once()) as cut:
         errors = [
-            failure_of(lambda: shell.send(ask(url, body=SECRET.encode(), authorization=f"Bearer {SECRET}{tail}")))
+            error_of(url, tail)
             for url, tail in [
                 (f"{peer.url}?key={SECRET}", ""),
                 (f"{cut.url}?key={SECRET}", ""),
@@ -564,7 +577,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs the openssl command to make a certificate")
     path = tmp_path_factory.mktemp("tls") / "both.pem"
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", path, "-out", "-"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", str(path), "-out", "-"]
     made = subprocess.run(command, check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + made.stdout)
     return path

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
+from tests.transport.shells import ENVIRONMENT
 
 PRELUDE = """
     import asyncio, os, sys
@@ -29,7 +30,9 @@ PRELUDE = """
 def start(source: str, *args: str) -> subprocess.Popen[str]:
     program = textwrap.dedent(PRELUDE) + textwrap.dedent(source)
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", program, *args], stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *args], stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT
+    )
 
 
 def test_importing_the_transport_loads_no_network_library() -> None:
@@ -37,7 +40,7 @@ def test_importing_the_transport_loads_no_network_library() -> None:
         f"import ostinato.transport.{name}\n" for name in ("http", "async_http", "exchange", "retry", "pool", "request")
     )
     source += "print(sorted({'asyncio', 'httpx2', 'httpcore2', 'anyio', 'ssl', 'socket'} & set(sys.modules)))"
-    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True, env=ENVIRONMENT)
 
     assert ran.stdout == "[]\n"
 

@@ -95,6 +95,7 @@ class Cache:
         self.default = default_policy(self.scope, mode, self.ttl)
         self.tag = self.scope.tag()
         self.store = store or _new_store(self.type, max_bytes, cache_path_root, seed, clock)
+        self._check = not self.store.process_local
 
     @classmethod
     def memory(cls, **settings: Any) -> Self:
@@ -144,7 +145,7 @@ class Cache:
         if blob is None:
             counters.absent += 1
             return None
-        entry = unpack(blob, store_key[8:])
+        entry = unpack(blob, store_key[8:], check=self._check)
         if entry is None or entry.kind != kind:
             counters.broken += 1
             return None

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 
 if TYPE_CHECKING:
@@ -428,11 +429,24 @@ class Flight:
 
 
 class Flights:
-    """The flights in the air, by key."""
+    """The flights in the air, by key. A forked child starts with none: those of its parent land there."""
+
+    fork_rank = 0
 
     def __init__(self) -> None:
         self._flights: dict[bytes, Flight] = {}
         self._lock = threading.Lock()
+        renew_after_fork(self)
+
+    def before_fork(self) -> None:
+        """Let no claim be half made."""
+        self._lock.acquire()
+
+    def after_fork(self, *, in_child: bool) -> None:
+        """Give the lock back."""
+        if in_child:
+            self._flights = {}
+        self._lock.release()
 
     def claim(self, key: bytes, wire: Wire) -> tuple[Flight, Reader, bool]:
         """Return the flight of `key`, a new reader of it, and whether this call founded it."""

@@ -20,7 +20,7 @@ from typing import Any, cast
 import msgspec
 
 VERSION = b"ostinato-key-1"
-LONG_TEXT = 1024
+LONG_TEXT = 4096
 """Characters above which a text is replaced by its digest."""
 
 _TEXT, _ORDERED, _BIG_INT, _MESSAGE = 1, 2, 3, 4
@@ -274,7 +274,7 @@ def snapshot(head: tuple[Any, ...], messages: Any, params: Any) -> bytes | None:
     try:
         for message in messages:
             content = message.get("content")
-            if type(content) is not str or len(content) > LONG_TEXT:
+            if content is not None and (type(content) is not str or len(content) > LONG_TEXT):
                 messages = [shorten(message) for message in messages]
                 break
         return _snapshot_encode((head, messages, params))

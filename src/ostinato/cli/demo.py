@@ -41,7 +41,7 @@ def command() -> None:
     console = Console()
     console.print(table(calls))
     console.print(verdict(calls))
-    console.print("Next: docs/quickstart.md, or `ostinato emulate` to point a program of yours at the same stand-in.")
+    console.print("Next: docs/quickstart.md, or `ostinato emulate` to keep the stand-in running.")
 
 
 def run() -> list[Asked]:
@@ -112,7 +112,7 @@ def table(calls: list[Asked]) -> Table:
     from rich.table import Table
 
     money = all(call.cost is not None and call.saved_cost is not None for call in calls)
-    drawn = Table(title=f"One question to {MODEL}, three times (a local stand-in: no key, no network, no bill)")
+    drawn = Table(title=f"{MODEL}, played by a local stand-in: no key, no network, no bill")
     drawn.add_column("call")
     drawn.add_column("answered by")
     for name in ("time", "tokens paid", "tokens saved", *(("paid", "saved") if money else ())):

@@ -7,15 +7,18 @@ that leaves, and takes nothing from the others.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.record import Entry
 from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
 from ostinato.client.source import AsyncSource, running_loop
-from ostinato.client.streams import AsyncStream
+from ostinato.client.streams import AsyncStream, Reading
+from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError
+from ostinato.records import Embeddings
 from ostinato.transport.async_http import AsyncTransport
 from ostinato.transport.exchange import Answered
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.plan import Request
     from ostinato.records import Completion
-    from ostinato.wire.contract import Event, Wire
+    from ostinato.wire.contract import Event, Json, Wire
 
 
 class AsyncClient(Core):
@@ -34,6 +37,16 @@ class AsyncClient(Core):
     def __init__(self, cache: Cache | None = None, transport: AsyncTransport | None = None) -> None:
         super().__init__(cache)
         self.transport = transport or AsyncTransport()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop. A later call opens new ones."""
+        await self.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
 
     async def acompletion(
         self,
@@ -75,10 +88,67 @@ class AsyncClient(Core):
         return await (voyage.stream(params) if stream else voyage.completion())
 
 
+    async def aembedding(
+        self,
+        model: str,
+        input: str | list[str] | list[int] | list[list[int]],  # noqa: A002  # OpenAI's name
+        *,
+        caching: bool | None = None,
+        cache: Cache | Mapping[str, Any] | None = None,
+        sample_index: int = 0,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        timeout: float | None = None,
+        num_retries: int = 2,
+        **params: Any,
+    ) -> Embeddings:
+        """Return an embedding for every input, in their order. Each is cached by itself."""
+        settings = Settings(
+            model,
+            input,
+            params,
+            stream=False,
+            sample_index=checked_sample(sample_index),
+            api_key=api_key,
+            api_base=api_base,
+            timeout=timeout,
+            num_retries=num_retries,
+            drop_params=False,
+        )
+        call = self._embed(settings, self._bind(caching, cache))
+        if not call.places:
+            return Embeddings(await self._ask(call.whole))
+        steps = batch(call.places)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Ask):
+                    try:
+                        answers = call.split(await self._ask(call.request(step.inputs)), len(step.inputs))
+                    except BaseException as error:  # noqa: BLE001  # the batch breaks its flights and raises it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(answers)
+                else:
+                    ride, do = step
+                    step = steps.send(await AsyncVoyage(self, ride, call.whole).do(do))
+        except StopIteration:
+            return call.join()
+        finally:
+            for place in call.places:
+                place.ride.leave()
+
+    async def _ask(self, request: Request) -> Json:
+        """Return the body of the vendor's answer."""
+        ride = Ride(request.route.wire, cache=None, seat=None, streams=False, retry_delay=request.retry_delay)
+        flight = await AsyncVoyage(self, ride, request).answer()
+        assert isinstance(flight, Flight)  # noqa: S101  # without a cache nothing else answers
+        return flight.body()
+
+
 def _replay(entry: Entry, wire: Wire, params: Mapping[str, Any]) -> AsyncStream:
-    return AsyncStream(
-        wire, replayed(entry, wire), include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key
-    )
+    reading = Reading(wire, include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key)
+    return AsyncStream(replayed(entry, wire), reading)
 
 
 class AsyncVoyage:
@@ -93,16 +163,20 @@ class AsyncVoyage:
         self._steps = ride.steps()
         self._pending: Any = None
 
-    async def completion(self) -> Completion:
-        """Carry the ride out and return its answer."""
+    async def answer(self) -> Entry | Flight:
+        """Carry the ride out and return what answers."""
         try:
             step = next(self._steps)
             while True:
-                step = self._steps.send(await self._do(step))
+                step = self._steps.send(await self.do(step))
         except StopIteration as done:
-            answer = done.value
+            return done.value  # type: ignore[no-any-return]  # what the generator returns
         finally:
             self.leave()
+
+    async def completion(self) -> Completion:
+        """Carry the ride out and return its answer."""
+        answer = await self.answer()
         wire = self._request.route.wire
         if isinstance(answer, Entry):
             return completion_of(answer, wire)
@@ -117,7 +191,7 @@ class AsyncVoyage:
         try:
             step = next(self._steps)
             while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
-                step = self._steps.send(await self._do(step))
+                step = self._steps.send(await self.do(step))
         except StopIteration as done:
             if isinstance(done.value, Entry):
                 self.leave()
@@ -128,14 +202,11 @@ class AsyncVoyage:
             raise
         self._pending = step
         seat = self._ride.seat
-        return AsyncStream(
-            wire,
-            self._events(),
-            include_usage=wants_usage(params),
-            cache_hit=False,
-            cache_key=seat.key if seat is not None else None,
-            leave=self.leave,
+        key = seat.key if seat is not None else None
+        reading = Reading(
+            wire, include_usage=wants_usage(params), cache_hit=False, cache_key=key, leave=self.leave
         )
+        return AsyncStream(self._events(), reading)
 
     async def _events(self) -> AsyncIterator[Event]:
         step = self._pending
@@ -148,7 +219,7 @@ class AsyncVoyage:
                         yield flight.event(index)
                     step = self._steps.send(None)
                 else:
-                    step = self._steps.send(await self._do(step))
+                    step = self._steps.send(await self.do(step))
         except StopIteration:
             pass
         if not flight.streamed:
@@ -157,7 +228,8 @@ class AsyncVoyage:
 
     # One step each.
 
-    async def _do(self, step: Any) -> Any:
+    async def do(self, step: Any) -> Any:
+        """Carry one step out and return what the flow is to know of it."""
         ride = self._ride
         match step:
             case Pull(source, token):
@@ -196,6 +268,8 @@ class AsyncVoyage:
                 await self._open_stream(flight, token)
             else:
                 answered = await self._client.transport.send(request.outgoing(stream=False))
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body)
                 flight.landed(token, answered.body, request.body(answered))
         except OstinatoError as error:
             flight.broke(token, error)
@@ -206,6 +280,8 @@ class AsyncVoyage:
     async def _open_stream(self, flight: Flight, token: int) -> None:
         request = self._request
         opened = await self._client.transport.open(request.outgoing(stream=True))
+        if shows():
+            show_answer(opened.status, opened.headers, None)
         try:
             if request.streams(opened.status, opened.headers):
                 source = AsyncSource(opened, request.route.wire.framing, running_loop())
@@ -234,6 +310,8 @@ class AsyncVoyage:
             if events is None:
                 flight.ended(token)
             else:
+                if shows():
+                    show_events(events)
                 flight.pulled(token, events)
 
     async def _wait(self, version: int) -> Waited:

@@ -15,7 +15,6 @@ from ostinato.caching.flow import Ride
 from ostinato.caching.key import Memo, snapshot
 from ostinato.caching.seat import Seat
 from ostinato.client.plan import (
-    Environment,
     Request,
     Route,
     build_chat,
@@ -23,11 +22,13 @@ from ostinato.client.plan import (
     checked_base_url,
     chosen_key,
 )
+from ostinato.client.verbose import show_hit, shows
 from ostinato.errors import ConfigurationError
 from ostinato.providers import find_provider
 from ostinato.wire import find_wire
 
 if TYPE_CHECKING:
+    from ostinato.client.embeddings import EmbeddingCall
     from ostinato.caching.policy import Policy
     from ostinato.caching.record import Entry
     from ostinato.records import Completion
@@ -86,7 +87,6 @@ class Core:
     def __init__(self, cache: Cache | None = None) -> None:
         self._own_cache = cache
         self._routes: dict[str, Route] = {}
-        self._base_urls: dict[str, Environment] = {}
         self._known = Memo(16 << 20)
         """Snapshot of a call → (its store key, why it bypasses the cache)."""
         self._warned = False
@@ -101,7 +101,6 @@ class Core:
             route = Route(provider, name, find_wire(provider.wire))
             if len(self._routes) < 10_000:
                 self._routes[model] = route
-            self._base_urls.setdefault(provider.name, Environment(provider.base_env))
         return route
 
     def _bind(self, caching: bool | None, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
@@ -134,13 +133,11 @@ class Core:
         Return the entry that answers or None, the route, and the snapshot to remember the key by.
         """
         cache, policy = binding
-        model, api_base, drop_params, sample_index = settings
-        route = self._route(model)
+        route = self._route(settings[0])
         if cache.get_cache_key is not None:
             return None, route, None
-        base = api_base or self._base_urls[route.provider.name].read()
-        tag = cache.tag if policy.scope is cache.scope else policy.scope.tag()
-        raw = snapshot((tag, model, base, drop_params, sample_index), messages, params)
+        tag = cache.tag if policy is cache.default else policy.scope.tag()
+        raw = snapshot((tag, settings, settings[1] or route.base_env.read()), messages, params)
         if raw is None or not policy.read or not cache.store.instant:
             return None, route, raw
         known = self._known.get(raw)
@@ -156,12 +153,11 @@ class Core:
         raw: bytes | None,
     ) -> tuple[Ride, Request]:
         """Build the request and seat it in its cache."""
-        provider = route.provider
-        base_url = checked_base_url(
-            settings.api_base or self._base_urls[provider.name].read() or provider.base_url, provider
-        )
+        base_url = self._base_url(settings, route)
         params = dict(settings.params)
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
+        if not settings.stream:
+            params.pop("stream_options", None)  # vendors refuse it there, and it changes no answer
         built = build_chat(route, settings.messages, params, base_url=base_url, drop_params=settings.drop_params)
         request = Request(
             route,
@@ -180,6 +176,20 @@ class Core:
         ride = Ride(route.wire, cache=cache, seat=seat, streams=settings.stream, retry_delay=request.retry_delay)
         return ride, request
 
+    def _embed(self, settings: Settings, binding: tuple[Cache, Policy] | None) -> EmbeddingCall:
+        """Take a call for embeddings apart into its inputs."""
+        from ostinato.client.embeddings import EmbeddingCall  # loaded when first used: chat does without
+
+        route = self._route(settings.model)
+        if binding is not None and not binding[0].caches("embedding"):
+            binding = None
+        return EmbeddingCall(settings, route, self._base_url(settings, route), binding)
+
+    def _base_url(self, settings: Settings, route: Route) -> str:
+        provider = route.provider
+        found = settings.api_base or route.base_env.read() or provider.base_url
+        return checked_base_url(found, provider)
+
     def _seat(
         self, settings: Settings, request: Request, binding: tuple[Cache, Policy], raw: bytes | None
     ) -> Seat | None:
@@ -190,7 +200,7 @@ class Core:
             key = chosen_key(cache, policy, "chat", settings.arguments(), sample_index=settings.sample_index)
         else:
             key = chat_key(request, policy, sample_index=settings.sample_index)
-        tag = cache.tag if policy.scope is cache.scope else policy.scope.tag()
+        tag = cache.tag if policy is cache.default else policy.scope.tag()
         store_key = tag + key
         if raw is not None:
             self._known.put(raw, (store_key, bypass))
@@ -207,6 +217,8 @@ class Core:
 
 def completion_of(entry: Entry, wire: Wire) -> Completion:
     """Return the stored answer as a Completion of the caller's own."""
+    if shows():
+        show_hit(entry.key)
     completion = wire.parse(_decode(entry.body), entry.meta.get("headers"))
     completion._cache_hit = True  # noqa: SLF001  # ours
     completion._cache_key = entry.key  # noqa: SLF001
@@ -215,6 +227,8 @@ def completion_of(entry: Entry, wire: Wire) -> Completion:
 
 def replayed(entry: Entry, wire: Wire) -> Iterator[Event]:
     """Return the events of a stored answer, cut as its stream was."""
+    if shows():
+        show_hit(entry.key)
     cuts = None if entry.cuts is None else _decode(entry.cuts)
     return wire.unfold(_decode(entry.body), cuts)
 

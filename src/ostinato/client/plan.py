@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from ostinato.caching.key import custom_key, request_key
+from ostinato.client.verbose import show_request, shows
 from ostinato.errors import APIResponseError, AuthenticationError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.retry import RetryPolicy, retry_delay
@@ -33,12 +34,13 @@ NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed")
 class Route:
     """Where calls of one model name go."""
 
-    __slots__ = ("name", "provider", "wire")
+    __slots__ = ("base_env", "name", "provider", "wire")
 
     def __init__(self, provider: Provider, name: str, wire: Wire) -> None:
         self.provider = provider
         self.name = name
         self.wire = wire
+        self.base_env = Environment(provider.base_env)
 
 
 class Request:
@@ -69,9 +71,15 @@ class Request:
 
     @property
     def url(self) -> str:
-        """The full URL that the request goes to."""
-        url = self.base_url + self.built.path
-        return f"{url}{'&' if '?' in url else '?'}{urlencode(self.extra_query, doseq=True)}" if self.extra_query else url
+        """The full URL of the request, before `stream` is decided."""
+        return self.base_url + self.built.path + self.query
+
+    @property
+    def query(self) -> str:
+        """The query that the call itself asks for, with its question mark."""
+        if not self.extra_query:
+            return ""
+        return f"{'&' if '?' in self.built.path else '?'}{urlencode(self.extra_query, doseq=True)}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -90,14 +98,17 @@ class Request:
             **_authorization(self.route.provider, self.api_key),
             **self.headers,
         }
-        return Outgoing(
+        out = Outgoing(
             method="POST",
-            url=self.url,
+            url=self.base_url + built.path + self.query,
             headers=headers,
             body=_encode(built.body),
             timeouts=self.timeouts,
             stream=stream,
         )
+        if shows():
+            show_request(out)
+        return out
 
     def streams(self, status: int, headers: Mapping[str, str]) -> bool:
         """Return whether an answer to a request for a stream is one: some servers send the whole body anyhow."""

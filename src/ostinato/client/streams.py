@@ -10,66 +10,88 @@ if TYPE_CHECKING:
     from ostinato.wire.contract import Event, Wire
 
 
-class _Reading:
-    """What a stream knows of itself while it is read."""
+class Reading:
+    """What a stream knows of itself while it is read. The stream's generator holds this and not the stream,
 
-    def __init__(self, wire: Wire, *, include_usage: bool, cache_hit: bool, cache_key: bytes | None) -> None:
-        self._translator = wire.translator()
-        self._include_usage = include_usage
-        self.cache_hit = cache_hit
-        """Whether the response cache answers."""
-        self._cache_key = cache_key
-        self.usage: Usage | None = None
-        """The usage, once it has come, whether or not `include_usage` asked for its chunk."""
+    so that a stream that is dropped goes away at once, and with it the way upstream.
+    """
 
-    @property
-    def _hidden_params(self) -> dict[str, Any]:
-        return {"cache_hit": self.cache_hit, "cache_key": None if self._cache_key is None else self._cache_key.hex()}
-
-    def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
-        """Return the chunks that the caller sees, marked with where they come from."""
-        for chunk in chunks:
-            chunk._cache_hit = self.cache_hit  # noqa: SLF001  # ours
-            chunk._cache_key = self._cache_key  # noqa: SLF001
-            if dict.get(chunk, "usage") is not None:
-                self.usage = chunk.usage
-                if not self._include_usage and not dict.get(chunk, "choices"):
-                    return [other for other in chunks if other is not chunk]
-        return chunks
-
-
-class Stream(_Reading):
-    """An iterator of chunks. Leave it early with `close()`, or use it as a context manager."""
+    __slots__ = ("_include_usage", "_translator", "cache_hit", "cache_key", "leave", "usage")
 
     def __init__(
         self,
         wire: Wire,
-        events: Iterator[Event],
         *,
         include_usage: bool,
         cache_hit: bool,
         cache_key: bytes | None,
         leave: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(wire, include_usage=include_usage, cache_hit=cache_hit, cache_key=cache_key)
-        self._leave = leave
-        self._chunks = self._translated(events)
+        self._translator = wire.translator()
+        self._include_usage = include_usage
+        self.cache_hit = cache_hit
+        self.cache_key = cache_key
+        self.leave = leave
+        self.usage: Usage | None = None
 
-    def _translated(self, events: Iterator[Event]) -> Generator[Chunk, None, None]:
-        try:
-            for event in events:
-                yield from self._shown(self._translator.feed(event))
-            yield from self._shown(self._translator.end())
-        finally:
-            self._part()
+    def chunks(self, event: Event) -> list[Chunk]:
+        """Return the chunks of an event that the caller sees."""
+        return self._shown(self._translator.feed(event))
 
-    def _part(self) -> None:
-        leave, self._leave = self._leave, None
+    def last_chunks(self) -> list[Chunk]:
+        """Return what is due after the last event."""
+        return self._shown(self._translator.end())
+
+    def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
+        for chunk in chunks:
+            chunk._cache_hit = self.cache_hit
+            chunk._cache_key = self.cache_key
+            if dict.get(chunk, "usage") is not None:
+                self.usage = chunk.usage
+                if not self._include_usage and not dict.get(chunk, "choices"):
+                    return [other for other in chunks if other is not chunk]
+        return chunks
+
+    def part(self) -> None:
+        """Leave, once."""
+        leave, self.leave = self.leave, None
         if leave is not None:
             leave()
 
+
+class _Told:
+    """What a stream tells its caller beside the chunks."""
+
+    _reading: Reading
+
+    @property
+    def cache_hit(self) -> bool:
+        """Whether the response cache answers."""
+        return self._reading.cache_hit
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage, once it has come, whether or not `include_usage` asked for its chunk."""
+        return self._reading.usage
+
+    @property
+    def _hidden_params(self) -> dict[str, Any]:
+        key = self._reading.cache_key
+        return {"cache_hit": self.cache_hit, "cache_key": None if key is None else key.hex()}
+
+    def __del__(self) -> None:
+        self._reading.part()
+
+
+class Stream(_Told):
+    """An iterator of chunks. Leave it early with `close()`, or use it as a context manager."""
+
+    def __init__(self, events: Iterator[Event], reading: Reading) -> None:
+        self._reading = reading
+        self._chunks = _translated(events, reading)
+
     def __iter__(self) -> Iterator[Chunk]:
-        return self._chunks
+        return self
 
     def __next__(self) -> Chunk:
         return next(self._chunks)
@@ -77,7 +99,7 @@ class Stream(_Reading):
     def close(self) -> None:
         """Stop reading. Others who read the same answer go on; the last to leave ends the call."""
         self._chunks.close()
-        self._part()
+        self._reading.part()
 
     def __enter__(self) -> Self:
         return self
@@ -85,49 +107,25 @@ class Stream(_Reading):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self._part()
+
+def _translated(events: Iterator[Event], reading: Reading) -> Generator[Chunk, None, None]:
+    try:
+        for event in events:
+            yield from reading.chunks(event)
+        yield from reading.last_chunks()
+    finally:
+        reading.part()
 
 
-class AsyncStream(_Reading):
+class AsyncStream(_Told):
     """An asynchronous iterator of chunks. Leave it early with `aclose()`, or use it as a context manager."""
 
-    def __init__(
-        self,
-        wire: Wire,
-        events: AsyncIterator[Event] | Iterator[Event],
-        *,
-        include_usage: bool,
-        cache_hit: bool,
-        cache_key: bytes | None,
-        leave: Callable[[], None] | None = None,
-    ) -> None:
-        super().__init__(wire, include_usage=include_usage, cache_hit=cache_hit, cache_key=cache_key)
-        self._leave = leave
-        self._chunks = self._translated(events)
-
-    async def _translated(self, events: AsyncIterator[Event] | Iterator[Event]) -> AsyncGenerator[Chunk, None]:
-        try:
-            if isinstance(events, AsyncIterator):
-                async for event in events:
-                    for chunk in self._shown(self._translator.feed(event)):
-                        yield chunk
-            else:
-                for event in events:
-                    for chunk in self._shown(self._translator.feed(event)):
-                        yield chunk
-            for chunk in self._shown(self._translator.end()):
-                yield chunk
-        finally:
-            self._part()
-
-    def _part(self) -> None:
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
+    def __init__(self, events: AsyncIterator[Event] | Iterator[Event], reading: Reading) -> None:
+        self._reading = reading
+        self._chunks = _atranslated(events, reading)
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
-        return self._chunks
+        return self
 
     async def __anext__(self) -> Chunk:
         return await anext(self._chunks)
@@ -135,7 +133,7 @@ class AsyncStream(_Reading):
     async def aclose(self) -> None:
         """Stop reading. Others who read the same answer go on; the last to leave ends the call."""
         await self._chunks.aclose()
-        self._part()
+        self._reading.part()
 
     async def __aenter__(self) -> Self:
         return self
@@ -143,5 +141,20 @@ class AsyncStream(_Reading):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    def __del__(self) -> None:
-        self._part()
+
+async def _atranslated(
+    events: AsyncIterator[Event] | Iterator[Event], reading: Reading
+) -> AsyncGenerator[Chunk, None]:
+    try:
+        if isinstance(events, AsyncIterator):
+            async for event in events:
+                for chunk in reading.chunks(event):
+                    yield chunk
+        else:
+            for event in events:
+                for chunk in reading.chunks(event):
+                    yield chunk
+        for chunk in reading.last_chunks():
+            yield chunk
+    finally:
+        reading.part()

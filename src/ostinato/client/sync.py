@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.record import Entry
 from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
 from ostinato.client.source import Source, running_loop
-from ostinato.client.streams import Stream
+from ostinato.client.streams import Reading, Stream
+from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError
+from ostinato.records import Embeddings
 from ostinato.transport.exchange import Answered
 from ostinato.transport.http import Transport
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.plan import Request
     from ostinato.records import Completion
-    from ostinato.wire.contract import Event
+    from ostinato.wire.contract import Event, Json
 
 
 class Client(Core):
@@ -30,6 +33,16 @@ class Client(Core):
     def __init__(self, cache: Cache | None = None, transport: Transport | None = None) -> None:
         super().__init__(cache)
         self.transport = transport or Transport()
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        self.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def completion(
         self,
@@ -71,10 +84,67 @@ class Client(Core):
         return voyage.stream(params) if stream else voyage.completion()
 
 
+    def embedding(
+        self,
+        model: str,
+        input: str | list[str] | list[int] | list[list[int]],  # noqa: A002  # OpenAI's name
+        *,
+        caching: bool | None = None,
+        cache: Cache | Mapping[str, Any] | None = None,
+        sample_index: int = 0,
+        api_key: str | None = None,
+        api_base: str | None = None,
+        timeout: float | None = None,
+        num_retries: int = 2,
+        **params: Any,
+    ) -> Embeddings:
+        """Return an embedding for every input, in their order. Each is cached by itself."""
+        settings = Settings(
+            model,
+            input,
+            params,
+            stream=False,
+            sample_index=checked_sample(sample_index),
+            api_key=api_key,
+            api_base=api_base,
+            timeout=timeout,
+            num_retries=num_retries,
+            drop_params=False,
+        )
+        call = self._embed(settings, self._bind(caching, cache))
+        if not call.places:
+            return Embeddings(self._ask(call.whole))
+        steps = batch(call.places)
+        try:
+            step = next(steps)
+            while True:
+                if isinstance(step, Ask):
+                    try:
+                        answers = call.split(self._ask(call.request(step.inputs)), len(step.inputs))
+                    except BaseException as error:  # noqa: BLE001  # the batch breaks its flights and raises it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(answers)
+                else:
+                    ride, do = step
+                    step = steps.send(Voyage(self, ride, call.whole).do(do))
+        except StopIteration:
+            return call.join()
+        finally:
+            for place in call.places:
+                place.ride.leave()
+
+    def _ask(self, request: Request) -> Json:
+        """Return the body of the vendor's answer."""
+        ride = Ride(request.route.wire, cache=None, seat=None, streams=False, retry_delay=request.retry_delay)
+        flight = Voyage(self, ride, request).answer()
+        assert isinstance(flight, Flight)  # noqa: S101  # without a cache nothing else answers
+        return flight.body()
+
+
 def _replay(entry: Entry, wire: Any, params: Mapping[str, Any]) -> Stream:
-    return Stream(
-        wire, replayed(entry, wire), include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key
-    )
+    reading = Reading(wire, include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key)
+    return Stream(replayed(entry, wire), reading)
 
 
 class Voyage:
@@ -89,16 +159,20 @@ class Voyage:
         self._steps = ride.steps()
         self._pending: Any = None
 
-    def completion(self) -> Completion:
-        """Carry the ride out and return its answer."""
+    def answer(self) -> Entry | Flight:
+        """Carry the ride out and return what answers."""
         try:
             step = next(self._steps)
             while True:
-                step = self._steps.send(self._do(step))
+                step = self._steps.send(self.do(step))
         except StopIteration as done:
-            answer = done.value
+            return done.value  # type: ignore[no-any-return]  # what the generator returns
         finally:
             self.leave()
+
+    def completion(self) -> Completion:
+        """Carry the ride out and return its answer."""
+        answer = self.answer()
         wire = self._request.route.wire
         if isinstance(answer, Entry):
             return completion_of(answer, wire)
@@ -113,7 +187,7 @@ class Voyage:
         try:
             step = next(self._steps)
             while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
-                step = self._steps.send(self._do(step))
+                step = self._steps.send(self.do(step))
         except StopIteration as done:
             if isinstance(done.value, Entry):
                 self.leave()
@@ -124,14 +198,11 @@ class Voyage:
             raise
         self._pending = step
         seat = self._ride.seat
-        return Stream(
-            wire,
-            self._events(),
-            include_usage=wants_usage(params),
-            cache_hit=False,
-            cache_key=seat.key if seat is not None else None,
-            leave=self.leave,
+        key = seat.key if seat is not None else None
+        reading = Reading(
+            wire, include_usage=wants_usage(params), cache_hit=False, cache_key=key, leave=self.leave
         )
+        return Stream(self._events(), reading)
 
     def _events(self) -> Generator[Event, None, None]:
         step = self._pending
@@ -144,7 +215,7 @@ class Voyage:
                         yield flight.event(index)
                     step = self._steps.send(None)
                 else:
-                    step = self._steps.send(self._do(step))
+                    step = self._steps.send(self.do(step))
         except StopIteration:
             pass
         if not flight.streamed:
@@ -152,7 +223,8 @@ class Voyage:
 
     # One step each.
 
-    def _do(self, step: Any) -> Any:
+    def do(self, step: Any) -> Any:
+        """Carry one step out and return what the flow is to know of it."""
         ride = self._ride
         match step:
             case Pull(source, token):
@@ -176,6 +248,8 @@ class Voyage:
                 self._open_stream(flight, token)
             else:
                 answered = self._client.transport.send(request.outgoing(stream=False))
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body)
                 flight.landed(token, answered.body, request.body(answered))
         except OstinatoError as error:
             flight.broke(token, error)
@@ -186,6 +260,8 @@ class Voyage:
     def _open_stream(self, flight: Flight, token: int) -> None:
         request = self._request
         opened = self._client.transport.open(request.outgoing(stream=True))
+        if shows():
+            show_answer(opened.status, opened.headers, None)
         try:
             if request.streams(opened.status, opened.headers):
                 source = Source(opened, request.route.wire.framing)
@@ -214,6 +290,8 @@ class Voyage:
             if events is None:
                 flight.ended(token)
             else:
+                if shows():
+                    show_events(events)
                 flight.pulled(token, events)
 
     def _wait(self, version: int) -> Waited:

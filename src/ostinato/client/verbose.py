@@ -23,7 +23,8 @@ def shows() -> bool:
 
 def show_request(out: Outgoing) -> None:
     """Print a request as it is sent."""
-    _print(f"→ {out.method} {_SECRET_QUERY.sub(r'\1***', out.url)}", out.headers, out.body)
+    url = _SECRET_QUERY.sub(r"\1***", out.url)
+    _print(f"→ {out.method} {url}", out.headers, out.body)
 
 
 def show_answer(status: int, headers: Mapping[str, str], body: bytes | None) -> None:
@@ -36,9 +37,10 @@ def show_hit(key: bytes) -> None:
     print(f"ostinato ← response cache, key {key.hex()}", file=sys.stderr)  # noqa: T201  # what verbose is
 
 
-def show_event(data: bytes) -> None:
-    """Print an event of a stream."""
-    print(f"ostinato ← {_text(data)}", file=sys.stderr)  # noqa: T201
+def show_events(events: list[bytes]) -> None:
+    """Print events of a stream."""
+    for data in events:
+        print(f"ostinato ← {_text(data)}", file=sys.stderr)  # noqa: T201
 
 
 def _print(first: str, headers: Mapping[str, str], body: bytes) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+import types
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING, cast
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Generator
+from typing import TYPE_CHECKING, Any, cast
 
+from ostinato.transport.encoding import Decoder, decoder_for
 from ostinato.transport.exchange import Answered, as_headers, body_limit
 from ostinato.transport.failure import closed, expected, failure, too_long
-from ostinato.transport.pool import direct_options, hang_up, has_proxy, is_encoded, proxied_options
-from ostinato.transport.request import as_request, parse_target
+from ostinato.transport.pool import hang_up, open_transport, proxy_for
+from ostinato.transport.request import Target, as_request, parse_target
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -53,7 +56,7 @@ class AsyncTransport:
         pool = await self._pool()
         await pool.sweep()
         try:
-            response = await pool.send(request)
+            response = await pool.send(request, target)
         except expected() as exc:
             error = failure(exc, target.host, out.timeouts)
         else:
@@ -67,9 +70,9 @@ class AsyncTransport:
         """
         import asyncio
 
-        pool = self._pools.pop((os.getpid(), asyncio.get_running_loop()), None)
-        if pool is not None:
-            await pool.close()
+        pool = self._pools.get((os.getpid(), asyncio.get_running_loop()))
+        if pool is not None and pool.keeper is not None:
+            await pool.keeper.aclose()
 
     async def _pool(self) -> _Pool:
         import asyncio
@@ -108,7 +111,9 @@ class AsyncOpened:
 
     __slots__ = (
         "__weakref__",
+        "_begun",
         "_closed",
+        "_decoder",
         "_host",
         "_parts",
         "_pid",
@@ -125,6 +130,7 @@ class AsyncOpened:
         self._released = False
         self._closed = False
         self._reading = False
+        self._begun = False
         self._response = response
         self._pool = pool
         self._pid = os.getpid()
@@ -133,9 +139,9 @@ class AsyncOpened:
         self.status = response.status_code
         self.headers = as_headers(response.headers.raw)
         # The transport of an event loop makes no other kind of stream.
-        stream = cast("AsyncIterable[bytes]", response.stream)
-        self._parts = response.aiter_bytes() if is_encoded(self.headers) else aiter(stream)
+        self._parts = aiter(cast("AsyncIterable[bytes]", response.stream))
         pool.live[id(self)] = weakref.ref(self)
+        self._decoder = decoder_for(self.headers.get("content-encoding"), host)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -148,10 +154,7 @@ class AsyncOpened:
         error = None
         self._reading = True
         try:
-            part = await anext(self._parts)
-        except StopAsyncIteration:
-            await self._release()
-            raise
+            part = await (self._next() if self._decoder is None else self._decoded(self._decoder))
         except expected() as exc:
             await self._release()
             error = closed(self._host) if self._closed else failure(exc, self._host, self._timeouts)
@@ -164,6 +167,21 @@ class AsyncOpened:
         finally:
             self._reading = False
         raise error or closed(self._host)
+
+    def _next(self) -> Awaitable[bytes]:
+        if self._begun:
+            return anext(self._parts)
+        self._begun = True
+        return _unknown_to_the_loop(self._parts)
+
+    async def _decoded(self, decoder: Decoder) -> bytes:
+        try:
+            while True:
+                if plain := decoder.feed(await self._next()):
+                    return plain
+        except StopAsyncIteration:
+            decoder.end()
+            raise
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the rest of the body, of at most `limit` bytes (`body_limit` of the status when None).
@@ -200,7 +218,7 @@ class AsyncOpened:
             await self._response.aclose()
 
     def __del__(self) -> None:
-        if self._released or self._pid != os.getpid():
+        if self._released or self._pid != os.getpid() or sys.is_finalizing():
             return
         # No loop may be running here, or another one: hang up, and leave the rest to the next request.
         self._pool.live.pop(id(self), None)
@@ -208,31 +226,69 @@ class AsyncOpened:
         hang_up(self._response)
 
 
+@types.coroutine
+def _unknown_to_the_loop(parts: AsyncIterator[bytes]) -> Generator[Any, Any, bytes]:
+    """Await the first slice of `parts` without telling the event loop of the generators inside.
+
+    The library reads through several nested ones. A loop that ends closes all that it knows at the same time,
+    the inner under the outer, and complains. These may simply be dropped: it is the pool that closes the
+    connection under them.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=_drop)
+    try:
+        # Every generator is begun before the first of them waits.
+        step = cast("Generator[Any, Any, bytes]", parts.__anext__())
+        awaited = step.send(None)
+    except StopIteration as stop:
+        return cast("bytes", stop.value)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    while True:
+        try:
+            try:
+                sent = yield awaited
+            except BaseException as exc:  # noqa: BLE001 (a cancellation, for one, belongs to the step)
+                awaited = step.throw(exc)
+            else:
+                awaited = step.send(sent)
+        except StopIteration as stop:
+            return cast("bytes", stop.value)
+
+
+def _drop(_: object) -> None:
+    """Do without the clean-up of a generator that was not read to its end."""
+
+
 class _Pool:
     """The connections of one event loop."""
 
     def __init__(self) -> None:
-        import httpx2
-
         self.live: dict[int, weakref.ref[AsyncOpened]] = {}
         """Answers that are being read, by identity."""
         self.dropped: deque[httpx2.Response] = deque()
         """Answers that were dropped unread and still count as in use."""
         self.keeper: AsyncGenerator[None, None] | None = None
-        self._client = httpx2.AsyncClient(**proxied_options()) if has_proxy() else None
-        self._direct: dict[str, httpx2.AsyncHTTPTransport] = {}
+        self._routes: dict[str, httpx2.AsyncHTTPTransport] = {}
+        """By origin: the way to it is looked for once."""
+        self._transports: dict[tuple[str, str | None], httpx2.AsyncHTTPTransport] = {}
+        """By scheme and proxy."""
 
-    async def send(self, request: httpx2.Request) -> httpx2.Response:
+    async def send(self, request: httpx2.Request, target: Target) -> httpx2.Response:
         """Return the answer to `request`, its body not yet read."""
-        if self._client is not None:
-            return await self._client.send(request, stream=True, auth=None)
-        scheme = request.url.scheme
-        transport = self._direct.get(scheme)
-        if transport is None:
-            import httpx2
+        route = self._routes.get(target.origin)
+        if route is None:
+            route = self._routes[target.origin] = self._route(target)
+        return await route.handle_async_request(request)
 
-            transport = self._direct[scheme] = httpx2.AsyncHTTPTransport(**direct_options(scheme))
-        return await transport.handle_async_request(request)
+    def _route(self, target: Target) -> httpx2.AsyncHTTPTransport:
+        import httpx2
+
+        way = target.url.scheme, proxy_for(target)
+        transport = self._transports.get(way)
+        if transport is None:
+            transport = self._transports.setdefault(way, open_transport(httpx2.AsyncHTTPTransport, *way))
+        return transport
 
     async def sweep(self) -> None:
         """Give back what was dropped."""
@@ -246,7 +302,5 @@ class _Pool:
             if opened is not None:
                 await opened.aclose()
         await self.sweep()
-        if self._client is not None:
-            await self._client.aclose()
-        for transport in self._direct.values():
+        for transport in self._transports.values():
             await transport.aclose()

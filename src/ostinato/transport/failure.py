@@ -40,8 +40,6 @@ def failure(exc: Exception, host: str, timeouts: Timeouts) -> APIError:
             error = APIConnectionError(f"the connection to {host} broke: {_detail(exc)}")
         case httpx2.RemoteProtocolError() if str(exc).startswith(_CUT):
             error = APIConnectionError(f"{host} closed the connection before the answer was whole")
-        case httpx2.DecodingError():
-            error = APIResponseError(f"the answer of {host} is not encoded as it says: {_detail(exc)}")
         case _:
             # Protocol errors quote the bytes at fault, so this one is kept out of the chain as well.
             return APIConnectionError(f"{host} does not speak HTTP as ostinato understands it")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, cast
 
+from ostinato.transport.encoding import Decoder, decoder_for
 from ostinato.transport.exchange import Answered, as_headers, body_limit
 from ostinato.transport.failure import closed, expected, failure, too_long
-from ostinato.transport.pool import direct_options, hang_up, has_proxy, is_encoded, proxied_options
-from ostinato.transport.request import as_request, parse_target
+from ostinato.transport.pool import hang_up, open_transport, proxy_for
+from ostinato.transport.request import Target, as_request, parse_target
 
 if TYPE_CHECKING:
     import httpx2
@@ -52,7 +54,7 @@ class Transport:
         pool = self._pool()
         pool.sweep()
         try:
-            response = pool.send(request)
+            response = pool.send(request, target)
         except expected() as exc:
             error = failure(exc, target.host, out.timeouts)
         else:
@@ -85,6 +87,7 @@ class Opened:
         "__weakref__",
         "_busy",
         "_closed",
+        "_decoder",
         "_ending",
         "_host",
         "_parts",
@@ -110,9 +113,9 @@ class Opened:
         self.status = response.status_code
         self.headers = as_headers(response.headers.raw)
         # The blocking transport makes no other kind of stream.
-        stream = cast("Iterable[bytes]", response.stream)
-        self._parts = response.iter_bytes() if is_encoded(self.headers) else iter(stream)
+        self._parts = iter(cast("Iterable[bytes]", response.stream))
         pool.live[id(self)] = weakref.ref(self)
+        self._decoder = decoder_for(self.headers.get("content-encoding"), host)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -123,7 +126,7 @@ class Opened:
             if self._released:
                 raise closed(self._host) if self._closed else StopIteration
             try:
-                part = next(self._parts)
+                part = next(self._parts) if self._decoder is None else self._decoded(self._decoder)
             except StopIteration:
                 self._release()
                 raise
@@ -138,6 +141,13 @@ class Opened:
                     return part
                 self._release()
         raise error or closed(self._host)
+
+    def _decoded(self, decoder: Decoder) -> bytes:
+        for part in self._parts:
+            if plain := decoder.feed(part):
+                return plain
+        decoder.end()
+        raise StopIteration
 
     def read(self, limit: int | None = None) -> bytes:
         """Return the rest of the body, of at most `limit` bytes (`body_limit` of the status when None).
@@ -184,7 +194,7 @@ class Opened:
                 self._response.close()
 
     def __del__(self) -> None:
-        if self._released or self._pid != os.getpid():
+        if self._released or self._pid != os.getpid() or sys.is_finalizing():
             return
         # The collector may run inside the pool, which must not be entered again: hang up, and leave the
         # bookkeeping to the next request.
@@ -197,26 +207,30 @@ class _Pool:
     """The connections of one process."""
 
     def __init__(self) -> None:
-        import httpx2
-
         self.live: dict[int, weakref.ref[Opened]] = {}
         """Answers that are being read, by identity."""
         self.dropped: deque[httpx2.Response] = deque()
         """Answers that were dropped unread and still count as in use."""
-        self._client = httpx2.Client(**proxied_options()) if has_proxy() else None
-        self._direct: dict[str, httpx2.HTTPTransport] = {}
+        self._routes: dict[str, httpx2.HTTPTransport] = {}
+        """By origin: the way to it is looked for once."""
+        self._transports: dict[tuple[str, str | None], httpx2.HTTPTransport] = {}
+        """By scheme and proxy."""
 
-    def send(self, request: httpx2.Request) -> httpx2.Response:
+    def send(self, request: httpx2.Request, target: Target) -> httpx2.Response:
         """Return the answer to `request`, its body not yet read."""
-        if self._client is not None:
-            return self._client.send(request, stream=True, auth=None)
-        scheme = request.url.scheme
-        transport = self._direct.get(scheme)
-        if transport is None:
-            import httpx2
+        route = self._routes.get(target.origin)
+        if route is None:
+            route = self._routes[target.origin] = self._route(target)
+        return route.handle_request(request)
 
-            transport = self._direct.setdefault(scheme, httpx2.HTTPTransport(**direct_options(scheme)))
-        return transport.handle_request(request)
+    def _route(self, target: Target) -> httpx2.HTTPTransport:
+        import httpx2
+
+        way = target.url.scheme, proxy_for(target)
+        transport = self._transports.get(way)
+        if transport is None:
+            transport = self._transports.setdefault(way, open_transport(httpx2.HTTPTransport, *way))
+        return transport
 
     def sweep(self) -> None:
         """Give back what was dropped."""
@@ -234,7 +248,5 @@ class _Pool:
             if opened is not None:
                 opened.close()
         self.sweep()
-        if self._client is not None:
-            self._client.close()
-        for transport in self._direct.values():
+        for transport in self._transports.values():
             transport.close()

@@ -1,42 +1,70 @@
-"""How the pools of connections are set up, for both shells alike."""
+"""How connections are made, for both shells alike: by which way, trusting whom, and how many."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+from ostinato.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
     import ssl
-    from http.cookiejar import CookieJar
 
     import httpx2
 
+    from ostinato.transport.request import Target
 
-def has_proxy() -> bool:
-    """Return whether the environment (or the system) names a proxy for HTTP."""
-    from urllib.request import getproxies
+T = TypeVar("T", "httpx2.HTTPTransport", "httpx2.AsyncHTTPTransport")
+
+
+def proxy_for(target: Target) -> str | None:
+    """Return the URL of the proxy that the environment (or the system) names for `target`, or None.
+
+    `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` name it; `NO_PROXY` lists hosts, domains and networks to reach
+    without one.
+    """
+    from urllib.request import getproxies, proxy_bypass
 
     proxies = getproxies()
-    return any(proxies.get(scheme) for scheme in ("http", "https", "all"))
+    proxy = proxies.get(target.url.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(target.host) or _is_within(target.url.host, proxies.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def direct_options(scheme: str) -> dict[str, Any]:
-    """Return the settings of the library's bare transport for one scheme."""
-    return {"verify": trust(scheme), "limits": limits(), "socket_options": _keepalive()}
+def _is_within(host: str, networks: str) -> bool:
+    """Return whether `host` is an address in one of the `networks`, which commas separate."""
+    from ipaddress import ip_address, ip_network
+
+    with suppress(ValueError):
+        address = ip_address(host)
+        for text in networks.split(","):
+            with suppress(ValueError):
+                if address in ip_network(text.strip(), strict=False):
+                    return True
+    return False
 
 
-def proxied_options() -> dict[str, Any]:
-    """Return the settings of the library's client, which knows proxies and where to go without one."""
-    return {"verify": trust("https"), "limits": limits(), "cookies": _no_cookies(), "follow_redirects": False}
+def open_transport(kind: type[T], scheme: str, proxy: str | None) -> T:
+    """Return one of the library's transports: a pool of connections, wide enough that it is the caller who
+    decides how much goes on at once.
 
-
-def limits() -> httpx2.Limits:
-    """Return the pool's size: wide enough that it is the caller who decides how much goes on at once."""
+    Raises: ConfigurationError: the proxy's URL is unusable.
+    """
     import httpx2
 
-    return httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60.0)
+    limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60.0)
+    options = _keepalive()
+    try:
+        return kind(verify=trust(scheme), limits=limits, socket_options=options, proxy=proxy)
+    except ImportError:
+        error = MissingDependencyError("a SOCKS proxy needs one more package: pip install 'httpx2[socks]'")
+    except (ValueError, httpx2.InvalidURL):
+        error = ConfigurationError("the environment names a proxy that is no http, https or socks5 URL")
+    # Raised here, without the cause: a proxy's URL may hold a password.
+    raise error
 
 
 @cache
@@ -55,10 +83,10 @@ def trust(scheme: str) -> ssl.SSLContext:
 
 
 def _keepalive() -> list[tuple[int, int, int]]:
-    """Probe a silent peer once a minute.
+    """Return socket options that probe a silent peer once a minute.
 
-    A model may think for minutes without a byte, and gateways on the way drop connections that are quiet for
-    longer than theirs allow: 350 seconds at AWS.
+    A model may think for minutes without a byte, and a gateway on the way forgets connections that are quiet
+    for longer than it allows: at AWS, 350 seconds.
     Source: https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html
     """
     import socket
@@ -68,17 +96,6 @@ def _keepalive() -> list[tuple[int, int, int]]:
         if hasattr(socket, name):
             options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
     return options
-
-
-def _no_cookies() -> CookieJar:
-    from http.cookiejar import CookieJar, DefaultCookiePolicy
-
-    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-
-
-def is_encoded(headers: dict[str, str]) -> bool:
-    """Return whether the body must be decoded before it can be read."""
-    return headers.get("content-encoding", "identity") != "identity"
 
 
 def hang_up(response: httpx2.Response) -> None:

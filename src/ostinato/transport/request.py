@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ostinato.transport.exchange import Outgoing
 
-_FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
-"""Headers that say where a message ends. They are the transport's; a caller's would corrupt the request."""
+_OURS = frozenset({"accept-encoding", "connection", "content-length", "transfer-encoding"})
+"""Headers that say how bytes are framed and packed. A caller's would contradict what the transport does."""
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -23,6 +23,8 @@ class Target(NamedTuple):
     """Where a request goes, parsed once."""
 
     url: httpx2.URL
+    origin: str
+    """Scheme and host: what a connection can be used again for."""
     host: str
     """Host, and port where it is not the scheme's own. The only part of a URL that a message may show."""
 
@@ -47,7 +49,7 @@ def parse_target(url: str) -> Target:
         raise ConfigurationError(
             f"the base URL for {host} holds a user and password; send them as an Authorization header instead"
         )
-    return Target(parsed, host)
+    return Target(parsed, f"{parsed.scheme}://{host}", host)
 
 
 def as_request(out: Outgoing, target: Target) -> httpx2.Request:
@@ -65,7 +67,7 @@ def as_request(out: Outgoing, target: Target) -> httpx2.Request:
     }
     for name, value in out.headers.items():
         lowered = name.lower()
-        if lowered not in _FRAMING:
+        if lowered not in _OURS:
             fields[lowered] = _checked(lowered, value)
     if out.body or out.method != "GET":
         fields["content-length"] = str(len(out.body))

@@ -15,6 +15,9 @@ class Store(Protocol):
     instant: bool
     """Whether `get` returns without waiting for a network, so that a coroutine may call it as it is."""
 
+    process_local: bool
+    """Whether values never leave this process: then what comes back needs no checking."""
+
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, or None when absent or expired."""
 

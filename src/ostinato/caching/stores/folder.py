@@ -63,8 +63,8 @@ class Folder:
         self._check()
         with self._refusals():
             for parent in reversed(Path(self.path).parents):
-                with contextlib.suppress(FileExistsError):
-                    parent.mkdir(mode=0o755)
+                if not parent.is_dir():
+                    parent.mkdir(mode=0o755, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path, mode=0o700)  # noqa: PTH102
             self._check()

@@ -30,6 +30,10 @@ class Front:
         self.epoch = 0
         self.generation = 0
         """The file's count of entries that were replaced or removed, as this process last knew it."""
+        self.touched: set[bytes] = set()
+        """Keys that were found since the writer last looked; kept while `filling`."""
+        self.filling = False
+        """Whether the file is so full that it matters which entries are used."""
         self.lock = threading.RLock()
         self._clock = clock
 
@@ -45,10 +49,6 @@ class Front:
                 return len(self.pending)
             self.pending_bytes += len(value) - len(old[0])
             return 0
-
-    def waiting(self, key: bytes) -> Pending | None:
-        """Return the entry of `key` that waits, expired or not, or None."""
-        return self.pending.get(key)
 
     def take(self, most: int, most_bytes: int) -> list[tuple[bytes, Pending]]:
         """Return what waits longest: at least one if any does. It goes on waiting until settled."""
@@ -68,6 +68,11 @@ class Front:
                 if self.pending.get(key) is entry:
                     del self.pending[key]
                     self.pending_bytes -= len(entry[0]) + PENDING_OVERHEAD
+
+    def take_touched(self) -> list[bytes]:
+        """Return the keys that were found since the last time. One that is found meanwhile may be lost."""
+        touched, self.touched = self.touched, set()
+        return list(touched)
 
     def fill(self, key: bytes, value: bytes, expires_at: float | None, epoch: int) -> None:
         """Keep what was read from the file, unless anything changed since `epoch`."""
@@ -109,6 +114,7 @@ class Front:
         self.lock = threading.RLock()
         self.pending = {}
         self.pending_bytes = 0
+        self.touched = set()
 
     def stats(self) -> dict[str, Any]:
         """Return the sizes: `pending`, `pending_bytes`, `near`."""

@@ -52,13 +52,9 @@ async def deliver(connection: Connection, call: RecordedCall, answer: Answer, re
     if reply.close_before_headers:
         connection.close()
         return
-    if answer.begin is not None:
-        answer.begin()
-    call.outcome.status = answer.status
-    call.outcome.usage = answer.usage
+    _begin(connection, call, answer)
     streamed = answer.events is not None
     parts = [answer.body] if answer.events is None else answer.events
-    connection.start(answer.status, answer.headers, None if streamed else len(answer.body))
     left = reply.cut_after_bytes
     for index, part in enumerate(parts):
         if await _ended(connection, reply, index):
@@ -80,6 +76,15 @@ async def deliver(connection: Connection, call: RecordedCall, answer: Answer, re
             await asyncio.sleep(0)
     if not await _ended(connection, reply, len(parts)):
         connection.finish()
+
+
+def _begin(connection: Connection, call: RecordedCall, answer: Answer) -> None:
+    # All of it before the first byte leaves: a client that has its answer finds the call's outcome set.
+    if answer.begin is not None:
+        answer.begin()
+    call.outcome.status = answer.status
+    call.outcome.usage = answer.usage
+    connection.start(answer.status, answer.headers, len(answer.body) if answer.events is None else None)
 
 
 async def _ended(connection: Connection, reply: Reply, sent: int) -> bool:

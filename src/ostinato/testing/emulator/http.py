@@ -78,7 +78,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = not self._closing
         self._open.discard(self)
-        self._shut()
+        with contextlib.suppress(OSError):
+            # A forked child may hold the socket too: closing ours alone would not reach the client then.
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         if self._task is not None:
             self._task.cancel()
 
@@ -137,18 +139,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Hang up at once, and end the request that is being answered."""
         self._closing = True
-        # Before the abort: a forked child may hold the socket too, and only this reaches the client then.
-        self._shut()
         self._transport.abort()
 
     async def ended(self) -> None:
         """Return when no request is being answered any more."""
         if self._task is not None:
             await asyncio.wait([self._task])
-
-    def _shut(self) -> None:
-        with contextlib.suppress(OSError):
-            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
     # From bytes to requests.
 

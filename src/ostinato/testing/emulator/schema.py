@@ -59,21 +59,21 @@ class _Writer:
             return schema["const"]
         if schema.get("enum"):
             return schema["enum"][0]
-        match _type_of(schema, depth):
+        return self._of_type(_type_of(schema, depth), schema, depth)
+
+    def _of_type(self, kind: str | None, schema: Mapping[str, Any], depth: int) -> Any:
+        match kind:
             case "object":
                 return self._object(schema, depth)
             case "array":
                 return self._array(schema, depth)
-            case "integer":
-                return _number(schema, whole=True)
-            case "number":
-                return _number(schema, whole=False)
+            case "integer" | "number":
+                return _number(schema, whole=kind == "integer")
             case "boolean":
                 return True
             case "null":
                 return None
-            case _:
-                return self._string(schema)
+        return self._string(schema)
 
     def _resolved(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
         """Return `schema` with its reference followed, allOf merged and one branch chosen."""

@@ -35,7 +35,7 @@ class Reply:
     finish_reason: str | None = None
     """The vendor's reason for stopping."""
     usage: Mapping[str, Any] | None = None
-    """Members of the usage to set, whatever the call would count."""
+    """Members of the usage to set, whatever the call would count. Beside a raw answer, what is billed for it."""
 
     # Errors and raw answers.
     status: int | None = None
@@ -72,6 +72,31 @@ class Reply:
     stall_after_events: int | None = None
     """Send nothing more after so many events, and leave the connection open."""
 
+    def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+                expected = " or ".join(kind.__name__ for kind in kinds)
+                raise ConfigurationError(f"{name} of a reply is {expected}, not {value!r}")
+
+
+_LISTED: tuple[type, ...] = (tuple, list)
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str, *_LISTED),
+    "refusal": (str,),
+    "tool_calls": _LISTED,
+    "pieces": _LISTED,
+    "finish_reason": (str,),
+    "usage": (Mapping,),
+    "error": (str, Mapping),
+    "headers": (Mapping,),
+    "raw_body": (bytes, str),
+    "raw_events": _LISTED,
+    **dict.fromkeys(("status", "error_after_events"), (int,)),
+    **dict.fromkeys(("cut_after_events", "cut_after_bytes", "stall_after_events"), (int,)),
+    **dict.fromkeys(("delay_s", "first_byte_delay_s", "chunk_delay_s"), (int, float)),
+}
+"""What a wrong member would otherwise break in the middle of an answer."""
 
 _NOT_OVER_HTTP = {"gate", "gates"}
 

@@ -266,7 +266,7 @@ def _raw(dialect: Dialect, reply: Reply) -> Answer:
         events = [_bytes(item) if isinstance(item, bytes | str) else dialect.frame(item) for item in reply.raw_events]
     kind = "application/json" if events is None else "text/event-stream; charset=utf-8"
     headers = {"content-type": kind, **{name.lower(): value for name, value in reply.headers.items()}}
-    return Answer(reply.status or 200, headers, body=_bytes(reply.raw_body or b""), events=events)
+    return Answer(reply.status or 200, headers, _bytes(reply.raw_body or b""), events, usage=reply.usage)
 
 
 def _bytes(text: bytes | str) -> bytes:

@@ -103,7 +103,7 @@ _LIMIT = re.compile(r"limit:? ([\d,]+)[^\d]+requested:? ([\d,]+)", re.IGNORECASE
 _UNPAID = re.compile(r"insufficient (?:balance|credits?|funds|quota)", re.IGNORECASE)
 
 _SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|pplx|csk|fw|hf|r8)[-_][\w\-*.]{4,}|\bAIza[\w-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
+    r"\b(?:sk|pk|rk|gsk|xai|pplx|csk|fw|hf|r8)[-_][\w\-*.]{3,}[\w\-*]|\bAIza[\w-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
     r"|\beyJ[\w-]{8,}\.[\w.-]+|(?<=bearer )[\w\-.~+/*=]{6,}|(?<=api key provided: )[^\s\"'\\,]*[^\s\"'\\,.]",
     re.IGNORECASE,
 )

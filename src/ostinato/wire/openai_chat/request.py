@@ -23,13 +23,13 @@ PARAMS = frozenset(
     "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens metadata "
     "modalities moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key prompt_cache_options "
     "prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier stop store "
-    "stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options".split()
+    "stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options".split()  # noqa: SIM905 - 34 lines say no more
 )
 """What OpenAI's chat completions take beside `model`, `messages` and `stream`."""
 
 UNKEYED = frozenset(
     "stream stream_options user metadata safety_identifier service_tier prompt_cache_key prompt_cache_retention "
-    "prompt_cache_options background".split()
+    "prompt_cache_options background".split()  # noqa: SIM905 - the same
 )
 """Members of the body that are no part of a key: transport, accounting, routing, price, prompt-cache marks."""
 
@@ -138,7 +138,7 @@ def _messages(messages: Any) -> list[Json]:
         try:
             checked[index] = _message(message)
         except Flaw as flaw:
-            raise BadRequestError(flaw.at(f"messages[{index}]")) from None
+            raise flaw.at(f"messages[{index}]") from None
     return checked
 
 
@@ -159,15 +159,15 @@ def _message(message: Any) -> Json:
     return plain_object(_unmarked(message), 1)
 
 
-def _part(part: Any, index: int) -> Json:
+def _part(part: Any, index: int) -> Any:
     try:
         part = mapping(part)
-        kind = dict.get(part, "type")
-        if not isinstance(kind, str):
-            raise Flaw(f"must be a str, not {kind_of(kind)}", "type")
     except Flaw as flaw:
         flaw.path += (index, "content")
         raise
+    kind = dict.get(part, "type")
+    if not isinstance(kind, str):
+        raise Flaw(f"must be a str, not {kind_of(kind)}", "type", index, "content")
     return _unmarked(part)
 
 
@@ -183,7 +183,7 @@ def _tools(tools: Any) -> Any:
                 plain = {**plain, "function": _unmarked(function)}
             checked.append(plain_object(plain, 1))
         except Flaw as flaw:
-            raise BadRequestError(flaw.at(f"tools[{index}]")) from None
+            raise flaw.at(f"tools[{index}]") from None
     return checked
 
 
@@ -216,8 +216,10 @@ def keyed_body(body: Json) -> Json:
     """Return `body` without the paths that are no part of a key."""
     keyed = {name: value for name, value in body.items() if name not in UNKEYED}
     messages = keyed.get("messages")
+    if type(messages) is not list:
+        return keyed
     changed: list[Any] | None = None
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+    for index, message in enumerate(messages):
         parts = dict.get(message, "content")
         if type(parts) is list and any(map(_has_breakpoint, parts)):
             if changed is None:

@@ -40,15 +40,18 @@ def _tighten(node: Any, root: Json, within: tuple[str, ...]) -> None:
         node["required"] = list(node["properties"])
     if "default" in node and node["default"] is None:
         del node["default"]
+    for name in ("$defs", "definitions"):
+        if isinstance(node.get(name), dict):
+            for child in node[name].values():
+                _tighten(child, root, ())
     for child in _children(node):
         _tighten(child, root, within)
 
 
 def _children(node: Json) -> list[Any]:
     children = [node.get("items")]
-    for name in ("$defs", "definitions", "properties"):
-        if isinstance(node.get(name), dict):
-            children += node[name].values()
+    if isinstance(node.get("properties"), dict):
+        children += node["properties"].values()
     for name in ("anyOf", "allOf"):
         if isinstance(node.get(name), list):
             children += node[name]
@@ -79,7 +82,9 @@ def _open_reference(node: Json, root: Json, within: tuple[str, ...]) -> tuple[st
     target: Any = root
     for name in ref.removeprefix("#/").split("/"):
         target = target[name]
+    # The copy comes first: what is opened may contain this very node, reference and all.
+    opened = deepcopy(target)
     del node["$ref"]
-    for name, value in deepcopy(target).items():
+    for name, value in opened.items():
         node.setdefault(name, value)
     return (*within, ref)

@@ -83,20 +83,20 @@ def _check_message(message: Any, at: str) -> None:
             f"{at}.role",
             "invalid_value",
         )
-    content = message.get("content")
-    if content is None:
-        if role != "assistant":
-            raise _wrong_type(f"{at}.content", "one of a string or array of objects", None)
-    elif isinstance(content, list):
-        for index, part in enumerate(content):
-            _check_part(part, f"{at}.content[{index}]")
-    elif not isinstance(content, str):
-        raise _wrong_type(f"{at}.content", "one of a string or array of objects", content)
+    _check_content(message.get("content"), f"{at}.content", optional=role == "assistant")
     for position, call in enumerate(message.get("tool_calls") or ()):
         if not isinstance(call, dict) or not isinstance(call.get("id"), str):
             raise _missing(f"{at}.tool_calls[{position}].id")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise _missing(f"{at}.tool_call_id")
+
+
+def _check_content(content: Any, at: str, *, optional: bool) -> None:
+    if isinstance(content, list):
+        for index, part in enumerate(content):
+            _check_part(part, f"{at}[{index}]")
+    elif not isinstance(content, str) and not (optional and content is None):
+        raise _wrong_type(at, "one of a string or array of objects", content)
 
 
 def _check_part(part: Any, at: str) -> None:

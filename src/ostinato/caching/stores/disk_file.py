@@ -1,0 +1,300 @@
+"""The file of a disk cache: its schema, its connections, and what happens when it is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, Literal
+
+from ostinato.caching.stores.folder import Folder, Identity
+from ostinato.errors import StoreError
+
+VERSION = 1
+RETRY_S = 5.0
+BUSY_S = 1.0
+PAGE_BYTES = 8192
+
+SCHEMA = (
+    # The id is the age: the oldest lie together, and removing them frees whole pages. Lookups go through the
+    # index, over two 64-bit integers taken from the key; the key itself is compared on every read.
+    "CREATE TABLE IF NOT EXISTS ostinato_entries (id INTEGER PRIMARY KEY, scope INTEGER NOT NULL,"
+    " digest INTEGER NOT NULL, expires_at REAL, used INTEGER NOT NULL DEFAULT 0, key BLOB NOT NULL,"
+    " value BLOB NOT NULL)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS ostinato_by_key ON ostinato_entries (scope, digest)",
+    "CREATE INDEX IF NOT EXISTS ostinato_by_expiry ON ostinato_entries (expires_at) WHERE expires_at IS NOT NULL",
+    # How often an entry was replaced or removed: what tells other processes that their memory tier is stale.
+    "CREATE TABLE IF NOT EXISTS ostinato_state (generation INTEGER NOT NULL)",
+    "INSERT INTO ostinato_state SELECT 0 WHERE NOT EXISTS (SELECT * FROM ostinato_state)",
+)
+
+EVERY_CONNECTION = (
+    "PRAGMA mmap_size = 0",  # a mapped file that somebody cuts short kills the process; cached pages are as fast
+    "PRAGMA cache_size = -16000",  # 16 MB of pages: hot reads copy from memory, without a system call
+    "PRAGMA trusted_schema = OFF",  # a planted file must not run functions through its views and triggers
+)
+READER = (
+    *EVERY_CONNECTION,
+    "PRAGMA query_only = ON",  # one writer a process: a reader that writes is a mistake of ours
+)
+WRITER = (
+    *EVERY_CONNECTION,
+    f"PRAGMA page_size = {PAGE_BYTES}",  # three 2 KB answers a page instead of one; counts for a new file only
+    "PRAGMA journal_mode = WAL",  # readers never wait for a writer
+    "PRAGMA synchronous = NORMAL",  # a killed process loses nothing committed; a power cut may, and never corrupts
+    "PRAGMA secure_delete = FAST",  # deleted answers are wiped where that costs no extra write
+    "PRAGMA temp_store = MEMORY",  # no answer in a temporary file
+)
+
+
+def verdict(exc: sqlite3.Error) -> Literal["busy", "corrupt", "trouble"]:
+    """Say what an error of SQLite calls for: another try, a new file, or a pause."""
+    match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
+            return "busy"
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return "corrupt"
+        case _:
+            return "trouble"
+
+
+class Outage:
+    """What keeps a broken thing from being tried more often than every `RETRY_S` seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = 0.0
+        self.reason: str | None = None
+
+    def refuse(self) -> None:
+        """Raise `StoreError` while the last failure is too recent for another try."""
+        if self.reason is not None and self._since <= self._clock() < self._since + RETRY_S:
+            raise StoreError(self.reason)
+
+    def begin(self, reason: str) -> None:
+        self._since = self._clock()
+        self.reason = reason
+
+    def end(self) -> None:
+        self.reason = None
+
+
+class Readers:
+    """Open connections to one file, each lent to one thread at a time.
+
+    Whoever gives one back to a retired set closes it, so a set ends without waiting for its readers.
+    """
+
+    __slots__ = ("_closed", "_lock", "gone", "idle", "identity", "opened", "retired")
+
+    def __init__(self, identity: Identity | None) -> None:
+        self.identity = identity
+        self.idle: list[sqlite3.Cursor] = []
+        self.opened = 0
+        self.retired = False
+        self.gone = threading.Event()
+        """Set when retired and the last connection is closed."""
+        self._closed = 0
+        self._lock = threading.Lock()
+
+    def retire(self) -> None:
+        self.retired = True
+        self.drain()
+
+    def drain(self) -> None:
+        """Close what is idle in a retired set."""
+        with self._lock:
+            while self.idle:
+                close(self.idle.pop().connection)
+                self._closed += 1
+            if self._closed == self.opened:
+                self.gone.set()
+
+
+class CacheFile:
+    """One `cache.db` as this process sees it: readers for everyone, a connection for the writer."""
+
+    def __init__(self, folder: Folder, clock: Callable[[], float]) -> None:
+        self.folder = folder
+        self.errors = 0
+        self.outage = Outage(clock)
+        self.open_lock = threading.RLock()
+        self._readers = Readers(None)
+        self._warned: set[str] = set()
+
+    def fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """Return the only row of a query, or None: no such row, no file, or a corrupt one, now set aside."""
+        readers = self._readers
+        try:
+            reader = readers.idle.pop()
+        except IndexError:
+            opened = self._open_reader()
+            if opened is None:
+                return None
+            readers, reader = opened
+        try:
+            return reader.execute(sql, parameters).fetchone()
+        except sqlite3.Error as exc:
+            failure = exc
+        finally:
+            readers.idle.append(reader)
+            if readers.retired:
+                readers.drain()
+        return self._read_failed(failure, readers)
+
+    def watch(self) -> Identity | None:
+        """Return which file is there, and let go of the connections to any other."""
+        identity = self.folder.identity()
+        readers = self._readers
+        if readers.opened and readers.identity != identity:
+            readers.retire()
+        return identity
+
+    def connect_writer(self, *, create: bool) -> tuple[sqlite3.Connection, Identity] | None:
+        """Open the file for writing, made anew where it is missing and `create`; else None.
+
+        Raises:
+            sqlite3.Error: SQLite cannot open it; where it is corrupt, it is set aside.
+            StoreError: The folder is refused, or the file is of a newer ostinato.
+        """
+        if create:
+            self.folder.prepare()
+        elif self.folder.identity() is None:
+            return None
+        identity: Identity | None = None
+        try:
+            with self.folder.locked(alone=True):
+                self.folder.create_file()
+                identity = self.folder.identity()
+                if identity is None:
+                    raise StoreError(f"{str(self.folder.file)!r} vanished while it was opened")
+                return self._connect_and_build(), identity
+        except sqlite3.Error as exc:
+            if identity is not None and verdict(exc) == "corrupt":
+                self.set_aside(identity, exc)
+            raise
+
+    def set_aside(self, identity: Identity, cause: sqlite3.Error) -> None:
+        """Rename the corrupt file `identity`, unless another process has; the next set starts a new one."""
+        with self.open_lock:
+            self.errors += 1
+            self._readers.retire()
+            name = self.folder.set_aside(identity)
+        if name is not None:
+            self.warn("corrupt", f"the disk cache was corrupt ({cause}); it is set aside as {name!r} and starts empty")
+
+    def fail(self, outage: Outage, cause: Exception) -> StoreError:
+        """Take note of a failure that a pause may cure. Return the error to raise."""
+        text = str(cause) if isinstance(cause, StoreError) else f"the disk cache {self.folder.path!r} failed: {cause}"
+        self.errors += 1
+        outage.begin(text)
+        self.warn("unusable", f"{text}; going on without it, with a try every {RETRY_S:.0f} seconds")
+        return StoreError(text)
+
+    def warn(self, kind: str, message: str) -> None:
+        """Log `message`, the first of its kind only."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            logging.getLogger("ostinato").warning("%s", message)
+
+    def close_readers(self, wait_s: float = 0.0) -> bool:
+        """Close every reader once it is given back. Return whether all were within `wait_s`."""
+        self._readers.retire()
+        return self._readers.gone.wait(wait_s)
+
+    def renew(self) -> None:
+        """Start over in a forked child."""
+        self.open_lock = threading.RLock()
+
+    def _open_reader(self) -> tuple[Readers, sqlite3.Cursor] | None:
+        with self.open_lock:
+            self.outage.refuse()
+            identity: Identity | None = None
+            try:
+                if self.folder.identity() is None:
+                    self._complain()
+                    return None
+                with self.folder.locked(alone=False):
+                    identity = self.folder.identity()
+                    if identity is None:
+                        return None
+                    connection, version = self._connect(READER)
+                if version == 0:
+                    close(connection)
+                    return None
+            except sqlite3.Error as exc:
+                return self._open_failed(exc, identity)
+            except StoreError as exc:
+                raise self.fail(self.outage, exc) from exc
+            self.outage.end()
+            if self._readers.identity != identity or self._readers.retired:
+                self._readers.retire()
+                self._readers = Readers(identity)
+            self._readers.opened += 1
+            return self._readers, connection.cursor()
+
+    def _complain(self) -> None:
+        complaint = self.folder.complaint()
+        if complaint is not None:
+            raise StoreError(complaint)
+
+    def _open_failed(self, exc: sqlite3.Error, identity: Identity | None) -> None:
+        kind = verdict(exc)
+        if kind == "corrupt" and identity is not None:
+            self.set_aside(identity, exc)
+            return
+        if kind == "busy":
+            self.errors += 1
+            raise StoreError("another process keeps the disk cache to itself at the moment") from exc
+        raise self.fail(self.outage, exc) from exc
+
+    def _read_failed(self, exc: sqlite3.Error, readers: Readers) -> None:
+        readers.retire()
+        self._open_failed(exc, readers.identity)
+
+    def _connect_and_build(self) -> sqlite3.Connection:
+        connection, version = self._connect(WRITER)
+        try:
+            if version < VERSION:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in SCHEMA:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+                connection.execute("COMMIT")
+        except BaseException:
+            close(connection)
+            raise
+        return connection
+
+    def _connect(self, pragmas: tuple[str, ...]) -> tuple[sqlite3.Connection, int]:
+        """Open the file. Return the connection and the version of what is in it, 0 when nothing is."""
+        connection = sqlite3.connect(
+            f"{self.folder.file.as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=32,
+        )
+        try:
+            for pragma in pragmas:
+                connection.execute(pragma).fetchall()
+            # This read opens the log as well: file and log belong together while the folder is locked.
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version > VERSION:
+                raise StoreError(
+                    f"{str(self.folder.file)!r} was written by a newer ostinato (format {version}, this one knows"
+                    f" {VERSION}); update ostinato, or give another folder"
+                )
+        except BaseException:
+            close(connection)
+            raise
+        return connection, version
+
+
+def close(connection: sqlite3.Connection) -> None:
+    """Close `connection`, whatever state it is in."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.close()

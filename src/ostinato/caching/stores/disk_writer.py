@@ -1,0 +1,425 @@
+"""The one writer of a disk store: batches behind the caller, and nothing lost when the process ends in order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import struct
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from ostinato.caching.stores.disk_file import CacheFile, Outage, close, verdict
+from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
+from ostinato.caching.stores.folder import Identity
+from ostinato.caching.stores.front import Front, Pending
+from ostinato.errors import StoreError
+
+Result = TypeVar("Result")
+Batch = Sequence[tuple[bytes, Pending]]
+
+BATCH = 50
+MOST_BATCH_BYTES = 4 * 2**20
+GATHER_S = 0.02
+"""How long a first entry waits for company. With the commit it stays under 50 ms."""
+PENDING_BYTES = 64 * 2**20
+"""What may wait. Beyond it the caller writes; what another process's lock holds up then is dropped."""
+MARKS = 256
+"""How many used entries are worth a transaction of their own."""
+PURGE_S = 10.0
+BUSY_TRIES = 10
+CLEAR_STEP = 2000
+
+integers_of = struct.Struct("<qq").unpack_from
+"""Return the two integers that a key is looked up by: of its scope and of its digest."""
+
+
+class BusyError(StoreError):
+    """Another process holds the write lock; what waits goes on waiting."""
+
+
+class Writer:
+    """The writing side of one disk store. It never refers to the store, so that the store can be collected."""
+
+    def __init__(self, file: CacheFile, front: Front, *, max_bytes: int, clock: Callable[[], float]) -> None:
+        self.file = file
+        self.front = front
+        self.evictions = 0
+        self.expirations = 0
+        self.dropped = 0
+        self.write_lock = threading.RLock()
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._outage = Outage(clock)
+        self._opened: tuple[sqlite3.Connection, Identity] | None = None
+        # A sixteenth of the bound: neither the log nor one batch makes a small cache large.
+        self._log_bytes = self._log_limit = self._batch_bytes = max(min(max_bytes // 16, MOST_BATCH_BYTES), 2**17)
+        self._purged_at = 0.0
+        self._lost: str | None = None
+        self._thread: threading.Thread | None = None
+        self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._ending = False
+
+    def put(self, key: bytes, value: bytes, expires_at: float | None) -> bool:
+        """Let `value` be written behind the caller. Return whether so much waits that `relieve` is due."""
+        waiting = self.front.put(key, value, expires_at)
+        if waiting == 1 or waiting == BATCH:  # noqa: PLR1714: a set is slower, and this is every write
+            self.wake()
+        return self.front.pending_bytes > PENDING_BYTES
+
+    def relieve(self) -> None:
+        """Write in the caller's thread until what waits is within its bound."""
+        while self.front.pending_bytes > PENDING_BYTES:
+            try:
+                self.write_batch()
+            except BusyError as exc:
+                self._drop(self.front.take(BATCH, self._batch_bytes), exc)
+            except StoreError:
+                continue
+
+    def wake(self) -> None:
+        """Let the thread look for work; start it where there is none."""
+        if self._thread is None and not self._start():
+            with contextlib.suppress(StoreError):
+                self.flush()
+            return
+        self._tokens.put(None)
+
+    def flush(self) -> None:
+        """Write what waits at the moment, in the caller's thread.
+
+        Raises:
+            StoreError: Something set since the last flush could not be written.
+        """
+        left = len(self.front.pending)
+        tries = BUSY_TRIES
+        while left > 0:
+            try:
+                written = self.write_batch()
+            except BusyError:
+                tries -= 1
+                if not tries:
+                    raise
+                continue
+            except StoreError:
+                continue
+            if not written:
+                break
+            left -= written
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            raise StoreError(lost)
+
+    def write_batch(self) -> int:
+        """Write one batch of what waits, and the marks of what was used. Return how many entries it had.
+
+        Raises:
+            BusyError: Another process holds the write lock; the batch goes on waiting.
+            StoreError: The batch could not be written, and is dropped.
+        """
+        with self.write_lock:
+            batch = self.front.take(BATCH, self._batch_bytes)
+            marks = self.front.take_touched()
+            if not batch and not marks:
+                return 0
+            try:
+                outcome = self._run(partial(self._store, batch, marks), create=bool(batch))
+            except BusyError:
+                raise
+            except StoreError as exc:
+                self._drop(batch, exc)
+                raise
+            expired = 0
+            if outcome is not None:
+                before, after, evicted, expired = outcome
+                self.evictions += evicted
+                self.expirations += expired
+                self.front.saw(before, after)
+            self.front.settle(batch)
+            self._tidy(shrink=expired > 0)
+        return len(batch)
+
+    def delete(self, key: bytes) -> bool:
+        """Remove `key` from the file. Return whether it was there and alive."""
+        return bool(self._change(partial(self._delete, key)))
+
+    def clear(self, scope: bytes) -> int:
+        """Remove every key of `scope` from what waits and from the file. Return how many were alive."""
+        with self.write_lock:
+            while self.front.pending:
+                try:
+                    self.write_batch()
+                except BusyError:
+                    break
+            count = 0
+            last = self._change(_last_id)
+            while last:
+                step = self._change(partial(self._clear, scope, last))
+                if step is None or step[0] == 0:
+                    break
+                count += step[1]
+            self._tidy(shrink=True)
+        return count
+
+    def close(self, *, for_good: bool = False) -> None:
+        """Write what waits, end the thread, close the connections. Never raises: what cannot be written is counted."""
+        self._ending = self._ending or for_good
+        thread, self._thread = self._thread, None
+        tokens, self._tokens = self._tokens, queue.SimpleQueue()
+        tokens.put(None)
+        if thread is threading.current_thread():
+            # The store was collected inside this thread, perhaps within a transaction: the thread ends by itself.
+            return
+        if thread is not None:
+            thread.join()
+        self.finish()
+
+    def finish(self) -> None:
+        """Write what waits and close the connections."""
+        with contextlib.suppress(StoreError):
+            self.flush()
+        with self.write_lock:
+            self.disconnect()
+        self.file.close_readers()
+
+    def disconnect(self) -> None:
+        """Close the writer's connection; the next batch opens another."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            close(opened[0])
+
+    def renew(self) -> None:
+        """Start over in a forked child: no thread, no connection, nothing that waits."""
+        self.write_lock = threading.RLock()
+        self._thread = None
+        self._tokens = queue.SimpleQueue()
+
+    def _start(self) -> bool:
+        """Start the thread. Return whether one runs: none does once the interpreter is ending."""
+        with self.front.lock:
+            if self._ending:
+                return False
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=self._work, args=(self._tokens,), name="ostinato-disk-writer", daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return False
+                self._thread = thread
+                _flush_when_worker_ends(self)
+            return True
+
+    def _work(self, tokens: queue.SimpleQueue[None]) -> None:
+        while self._tokens is tokens:
+            tokens.get()
+            while self._tokens is tokens and (self.front.pending or len(self.front.touched) >= MARKS):
+                if len(self.front.pending) < BATCH:
+                    _pause(tokens)
+                try:
+                    self.write_batch()
+                except BusyError:
+                    _pause(tokens)
+                except StoreError:
+                    # Counted, and its batch is gone.
+                    continue
+        if self._ending:
+            self.finish()
+
+    def _change(self, work: Callable[[sqlite3.Connection], Result]) -> Result | None:
+        """Run `work` for a caller who waits. None where there is no file."""
+        with self.write_lock:
+            for _ in range(BUSY_TRIES - 1):
+                with contextlib.suppress(BusyError):
+                    return self._run(work, create=False)
+            return self._run(work, create=False)
+
+    def _run(self, work: Callable[[sqlite3.Connection], Result], *, create: bool) -> Result | None:
+        """Run `work` as one transaction; None where there is no file and none is created.
+
+        A corrupt file is set aside and a moved one left behind, and the work done once more.
+        """
+        self._outage.refuse()
+        cause: Exception | None = None
+        for _ in range(3):
+            try:
+                connection = self._connect(create=create)
+                if connection is None:
+                    return None
+                result = _transact(connection, work)
+            except sqlite3.Error as exc:
+                cause = exc
+                if not self._recover(exc):
+                    raise self.file.fail(self._outage, exc) from exc
+            except (StoreError, OverflowError, MemoryError) as exc:
+                if isinstance(exc, BusyError):
+                    raise
+                raise self.file.fail(self._outage, exc) from exc
+            else:
+                # Committed into a file that was renamed meanwhile is not committed.
+                if self._opened is not None and self.file.folder.identity() == self._opened[1]:
+                    self._outage.end()
+                    return result
+        raise self.file.fail(self._outage, cause or StoreError("the disk cache's file keeps being replaced")) from cause
+
+    def _recover(self, exc: sqlite3.Error) -> bool:
+        """Return whether another try makes sense after `exc`."""
+        kind = verdict(exc)
+        if kind == "busy":
+            raise BusyError("another process holds the disk cache's write lock") from exc
+        opened = self._opened
+        self.disconnect()
+        if kind == "corrupt":
+            if opened is not None:
+                self.file.set_aside(opened[1], exc)
+            return True
+        return opened is not None and opened[1] != self.file.folder.identity()
+
+    def _connect(self, *, create: bool) -> sqlite3.Connection | None:
+        if self._opened is not None:
+            if self.file.folder.identity() == self._opened[1]:
+                return self._opened[0]
+            self.disconnect()
+        self._opened = self.file.connect_writer(create=create)
+        if self._opened is None:
+            return None
+        connection = self._opened[0]
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute(f"PRAGMA wal_autocheckpoint = {self._log_bytes // page_bytes}").fetchall()
+        connection.execute(f"PRAGMA journal_size_limit = {self._log_bytes}").fetchall()
+        return connection
+
+    def _store(
+        self, batch: Batch, marks: Sequence[bytes], connection: sqlite3.Connection
+    ) -> tuple[int, int, int, int]:
+        now = self._clock()
+        expired = evicted = 0
+        if not self._purged_at <= now < self._purged_at + PURGE_S:
+            expired = purge(connection, now)
+            if expired < PURGE_STEP:
+                self._purged_at = now
+        replaced = False
+        if batch:
+            incoming = sum(len(value) + ROW_OVERHEAD for _, (value, _) in batch)
+            evicted = make_room(connection, incoming, self._max_bytes)
+            replaced = _insert(connection, batch)
+        if marks:
+            mark_used(connection, [integers_of(key) for key in marks])
+        before = connection.execute("SELECT generation FROM ostinato_state").fetchone()[0]
+        return before, _bump(connection) if replaced else before, evicted, expired
+
+    def _delete(self, key: bytes, connection: sqlite3.Connection) -> bool:
+        row = connection.execute(
+            "DELETE FROM ostinato_entries WHERE scope = ? AND digest = ? AND key = ? RETURNING expires_at",
+            (*integers_of(key), key),
+        ).fetchone()
+        if row is None:
+            return False
+        _bump(connection)
+        return row[0] is None or self._clock() < row[0]
+
+    def _clear(self, scope: bytes, last: int, connection: sqlite3.Connection) -> tuple[int, int]:
+        condition, parameters = _within(scope)
+        rows = connection.execute(
+            "DELETE FROM ostinato_entries WHERE id IN"  # noqa: S608: `condition` is one of two constants
+            f" (SELECT id FROM ostinato_entries WHERE {condition} AND id <= ? LIMIT {CLEAR_STEP}) RETURNING expires_at",
+            (*parameters, last),
+        ).fetchall()
+        if rows:
+            _bump(connection)
+        now = self._clock()
+        return len(rows), sum(1 for (expires_at,) in rows if expires_at is None or now < expires_at)
+
+    def _tidy(self, *, shrink: bool) -> None:
+        """Cut the log where readers kept it from starting over, and the file where little is left in it."""
+        if self._opened is None:
+            return
+        connection = self._opened[0]
+        log_bytes = self.file.folder.log_bytes()
+        with contextlib.suppress(sqlite3.Error):
+            if shrink and worth_shrinking(connection):
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            elif log_bytes > 2 * self._log_limit:
+                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                # A reader that stays costs one wait, not one a batch.
+                self._log_limit = log_bytes if busy else self._log_bytes
+
+    def _drop(self, batch: Batch, cause: StoreError) -> None:
+        self.front.settle(batch)
+        self.dropped += len(batch)
+        if batch:
+            self._lost = str(cause)
+
+
+def _pause(tokens: queue.SimpleQueue[None]) -> None:
+    with contextlib.suppress(queue.Empty):
+        tokens.get(timeout=GATHER_S)
+
+
+def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _insert(connection: sqlite3.Connection, batch: Batch) -> bool:
+    """Write `batch`. Return whether it replaced anything.
+
+    One statement for all rows: SQLite lets go of the interpreter's lock at each statement, and a busy
+    thread beside it takes its time to give it back.
+    """
+    columns = "INTO ostinato_entries (scope, digest, expires_at, key, value) VALUES"
+    rows = ", ".join(["(?, ?, ?, ?, ?)"] * len(batch))
+    parameters: list[Any] = []
+    for key, (value, expires_at) in batch:
+        parameters += (*integers_of(key), expires_at, key, value)
+    inserted = connection.execute(f"INSERT OR IGNORE {columns} {rows}", parameters).rowcount
+    if inserted == len(batch):
+        return False
+    connection.execute(f"INSERT OR REPLACE {columns} {rows}", parameters)
+    return True
+
+
+def _bump(connection: sqlite3.Connection) -> int:
+    generation: int = connection.execute(
+        "UPDATE ostinato_state SET generation = generation + 1 RETURNING generation"
+    ).fetchone()[0]
+    return generation
+
+
+def _last_id(connection: sqlite3.Connection) -> int:
+    last: int = connection.execute("SELECT coalesce(max(id), 0) FROM ostinato_entries").fetchone()[0]
+    return last
+
+
+def _within(scope: bytes) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition that a row is of `scope`, and its parameters."""
+    if len(scope) == 8:
+        return "scope = ?", struct.unpack("<q", scope)
+    return "substr(key, 1, ?) = ?", (len(scope), scope)
+
+
+def _flush_when_worker_ends(writer: Writer) -> None:
+    """Flush `writer` at the end of a process of `multiprocessing`, which leaves without the usual exit functions."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(writer, _flush_quietly, args=(weakref.ref(writer),), exitpriority=0)
+
+
+def _flush_quietly(reference: weakref.ref[Writer]) -> None:
+    writer = reference()
+    if writer is not None:
+        with contextlib.suppress(StoreError):
+            writer.flush()

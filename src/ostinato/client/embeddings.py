@@ -1,0 +1,135 @@
+"""Embeddings: one entry an input, whatever else was asked for beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.batch import Place
+from ostinato.caching.flow import Ride
+from ostinato.caching.key import request_key
+from ostinato.caching.seat import Seat
+from ostinato.client.plan import NOT_SENT, Request, chosen_key
+from ostinato.errors import APIResponseError, BadRequestError
+from ostinato.records import Embeddings, Usage
+from ostinato.wire.openai_embeddings import build_embeddings, split_embeddings
+
+if TYPE_CHECKING:
+    from ostinato.caching.cache import Cache
+    from ostinato.caching.policy import Policy
+    from ostinato.client.core import Settings
+    from ostinato.client.plan import Route
+    from ostinato.wire.contract import Json
+
+
+class EmbeddingCall:
+    """One call for embeddings, taken apart into its inputs and put together again."""
+
+    def __init__(
+        self, settings: Settings, route: Route, base_url: str, binding: tuple[Cache, Policy] | None
+    ) -> None:
+        self._settings = settings
+        self._route = route
+        self._base_url = base_url
+        params = {name: value for name, value in settings.params.items() if value is not None and name not in NOT_SENT}
+        self._extra_headers = params.pop("extra_headers", None)
+        self._extra_query = params.pop("extra_query", None)
+        self._params = params
+        self.inputs = listed(settings.messages)
+        self.whole = self.request(self.inputs)
+        """The request for everything, which is also what is validated."""
+        self.binding = binding
+        self.places: list[Place] = []
+        """The distinct inputs, in the order they are first asked for; empty without a cache."""
+        self._order: list[int] = []
+        if binding is not None:
+            self._seat_inputs(*binding)
+
+    def request(self, inputs: list[Any]) -> Request:
+        """Return the request for these inputs."""
+        settings = self._settings
+        return Request(
+            self._route,
+            self._base_url,
+            build_embeddings(self._route.name, inputs, self._params),
+            api_key=settings.api_key,
+            timeout=settings.timeout,
+            num_retries=settings.num_retries,
+            extra_headers=self._extra_headers,
+            extra_query=self._extra_query,
+        )
+
+    def _seat_inputs(self, cache: Cache, policy: Policy) -> None:
+        tag = policy.scope.tag()
+        places: dict[bytes, int] = {}
+        for value in self.inputs:
+            key = self._key(cache, policy, value)
+            index = places.get(key)
+            if index is None:
+                index = places[key] = len(self.places)
+                seat = Seat(cache, policy, tag + key, "embedding", "openai_embeddings", self._settings.model)
+                ride = Ride(self._route.wire, cache=cache, seat=seat, streams=False, retry_delay=lambda *_: None)
+                self.places.append(Place(value, ride))
+            self._order.append(index)
+
+    def _key(self, cache: Cache, policy: Policy, value: Any) -> bytes:
+        sample = self._settings.sample_index
+        if cache.get_cache_key is not None:
+            arguments = {"model": self._settings.model, **self._settings.params, "input": value}
+            return chosen_key(cache, policy, "embedding", arguments, sample_index=sample)
+        whole = self.whole
+        body = self._route.wire.keyed_body({**whole.built.body, "input": value})
+        endpoint = f"POST {self._route.provider.name} {whole.url}"
+        return request_key(policy.scope, "embedding", endpoint, whole.headers, body, sample)
+
+    def split(self, body: Json, count: int) -> list[Json]:
+        """Return one answer an input, each with what the whole said beside it and its share of the tokens.
+
+        Raises: APIResponseError: the vendor gave more or fewer embeddings than it was asked for.
+        """
+        items = split_embeddings(body)
+        if len(items) != count:
+            raise APIResponseError(f"{count} embeddings were asked for and {len(items)} came")
+        frame = {name: value for name, value in body.items() if name not in {"data", "usage"}}
+        usage = body.get("usage") or {}
+        shares = _shares(usage.get("prompt_tokens"), count)
+        return [{"item": item, "frame": frame, "tokens": share} for item, share in zip(items, shares, strict=True)]
+
+    def join(self) -> Embeddings:
+        """Return the answers of all places as one, in the order of the input."""
+        answers = [place.answer or {} for place in self.places]
+        data = [{**answers[place]["item"], "index": index} for index, place in enumerate(self._order)]
+        joined = Embeddings({**answers[0]["frame"], "data": data})
+        tokens = [answer["tokens"] for answer in answers]
+        if all(share is not None for share in tokens):
+            joined["usage"] = Usage({"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)})
+        joined._cache_hit = all(place.from_cache for place in self.places)
+        return joined
+
+
+def listed(value: Any) -> list[Any]:
+    """Return the inputs one by one: texts, or lists of token ids.
+
+    Raises: BadRequestError: it is neither, nor a list of them, or it is empty.
+    """
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple)) and value:
+        if all(isinstance(item, str) for item in value):
+            return list(value)
+        if all(_is_token(item) for item in value):
+            return [list(value)]
+        if all(isinstance(item, (list, tuple)) and item and all(map(_is_token, item)) for item in value):
+            return [list(item) for item in value]
+    raise BadRequestError("input must be a text, a list of texts, token ids, or a list of lists of token ids")
+
+
+def _is_token(item: Any) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool)
+
+
+def _shares(total: int | None, count: int) -> list[int | None]:
+    """Return `total` in `count` whole parts: the vendor counts the request, not its inputs."""
+    if total is None:
+        return [None] * count
+    least, more = divmod(total, count)
+    return [least + (index < more) for index in range(count)]

@@ -1,0 +1,417 @@
+"""The behaviours that every store has, to be run over a store of your own.
+
+    import pytest
+    from ostinato.testing.store_suite import StoreSuite
+
+    class TestMyStore(StoreSuite):
+        @pytest.fixture(autouse=True)
+        def _folder(self, tmp_path):
+            self.folder = tmp_path
+
+        def make_store(self, *, max_bytes, clock):
+            return MyStore(self.folder / str(next(self.numbers)), max_bytes=max_bytes, clock=clock)
+
+Needs pytest to find the tests and hypothesis to feed them. For readable failures, let pytest rewrite the
+assertions: `pytest.register_assert_rewrite("ostinato.testing.store_suite")` before the import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Literal
+
+from ostinato.caching.stores.contract import Store
+from ostinato.testing.clock import ManualClock
+
+MEBIBYTE = 2**20
+SCOPE = b"scope--1"
+OTHER_SCOPE = b"scope--2"
+
+
+def key_of(name: object, scope: bytes = SCOPE) -> bytes:
+    """Return a key of 40 bytes as the cache makes them, another for another `name`."""
+    return scope + hashlib.sha256(repr(name).encode()).digest()
+
+
+class Face:
+    """One store through its sync methods, or through their async twins under one event loop."""
+
+    def __init__(self, store: Store, kind: Literal["sync", "async"]) -> None:
+        self.store = store
+        self._runner = asyncio.Runner() if kind == "async" else None
+
+    def get(self, key: bytes) -> bytes | None:
+        if self._runner is None:
+            return self.store.get(key)
+        return self._runner.run(self.store.aget(key))
+
+    def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        if self._runner is None:
+            self.store.set(key, value, ttl_s)
+        else:
+            self._runner.run(self.store.aset(key, value, ttl_s))
+
+    def delete(self, key: bytes) -> bool:
+        if self._runner is None:
+            return self.store.delete(key)
+        return self._runner.run(self.store.adelete(key))
+
+    def clear(self, scope: bytes = b"") -> int:
+        if self._runner is None:
+            return self.store.clear(scope)
+        return self._runner.run(self.store.aclear(scope))
+
+    def close(self) -> None:
+        if self._runner is None:
+            self.store.close()
+        else:
+            self._runner.run(self.store.aclose())
+
+    def leave(self) -> None:
+        """Close the event loop; the store stays as it is."""
+        if self._runner is not None:
+            self._runner.close()
+
+
+def both_faces(behaviour: Callable[[Any, Face], None]) -> Callable[[Any], None]:
+    """Run `behaviour` twice, each time on a new store: sync, then async."""
+
+    @wraps(behaviour)
+    def test(self: StoreSuite) -> None:
+        for kind in ("sync", "async"):
+            with self.opened() as store:
+                face = Face(store, kind)  # type: ignore[arg-type]
+                try:
+                    behaviour(self, face)
+                except BaseException as exc:
+                    exc.add_note(f"through the {kind} methods")
+                    raise
+                finally:
+                    face.leave()
+
+    # What is wrapped takes a store; pytest must not look for a fixture of that name.
+    del test.__wrapped__  # type: ignore[attr-defined]
+    return test
+
+
+class StoreSuite:
+    """Subclass it, name the class `Test…`, and say how a store is made."""
+
+    max_bytes = 16 * MEBIBYTE
+    shared_between_processes = False
+    """Whether a forked child and its parent see each other's entries after a flush."""
+
+    numbers: Iterator[int] = itertools.count()
+    """A new number each time, to tell the places of several stores apart."""
+    clock = ManualClock()
+
+    def make_store(self, *, max_bytes: int, clock: Callable[[], float]) -> Store:
+        """Return a new, empty store."""
+        raise NotImplementedError
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """Make a store on a clock of its own, `self.clock`, and close it afterwards."""
+        self.clock = ManualClock()
+        store = self.make_store(max_bytes=self.max_bytes, clock=self.clock)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @both_faces
+    def test_what_was_never_set_is_a_miss(self, face: Face) -> None:
+        assert face.get(key_of("absent")) is None
+        assert face.delete(key_of("absent")) is False
+        assert face.clear() == 0
+        face.store.flush()
+
+    @both_faces
+    def test_any_bytes_come_back_as_they_were(self, face: Face) -> None:
+        from hypothesis import given, settings
+        from hypothesis import strategies as st
+
+        @settings(deadline=None, derandomize=True, database=None, max_examples=60)
+        @given(st.binary(min_size=40, max_size=40), st.binary(max_size=3000), st.booleans())
+        def holds(key: bytes, value: bytes, flushed: bool) -> None:  # noqa: FBT001
+            face.set(key, value)
+            if flushed:
+                face.store.flush()
+            assert face.get(key) == value
+
+        holds()
+
+    @both_faces
+    def test_empty_and_large_values_come_back_as_they_were(self, face: Face) -> None:
+        for number, value in enumerate((b"", b"\x00", bytes(range(256)) * 4096, os.urandom(MEBIBYTE))):
+            face.set(key_of(number), value)
+            assert face.get(key_of(number)) == value
+            face.store.flush()
+            assert face.get(key_of(number)) == value
+
+    @both_faces
+    def test_a_later_value_replaces_an_earlier_one(self, face: Face) -> None:
+        for flush in (lambda: None, face.store.flush):
+            for value in (b"one", b"two", b"", b"three" * 1000):
+                face.set(key_of("k"), value)
+                flush()
+                assert face.get(key_of("k")) == value
+        assert face.store.stats()["entries"] == 1
+
+    @both_faces
+    def test_keys_that_differ_in_one_byte_are_different(self, face: Face) -> None:
+        key = key_of("k")
+        others = [key[:place] + bytes([key[place] ^ 1]) + key[place + 1 :] for place in range(40)]
+        face.set(key, b"value")
+        face.store.flush()
+
+        assert [face.get(other) for other in others] == [None] * 40
+        assert face.get(key) == b"value"
+
+    @both_faces
+    def test_an_entry_lives_until_its_time_and_not_a_moment_longer(self, face: Face) -> None:
+        for name, flush in (("waiting", lambda: None), ("written", face.store.flush)):
+            face.set(key_of(name), b"value", 10)
+            flush()
+            self.clock.advance(9.5)
+            assert face.get(key_of(name)) == b"value"
+            self.clock.advance(0.5)
+            assert face.get(key_of(name)) is None
+            assert face.delete(key_of(name)) is False
+
+    @both_faces
+    def test_a_time_to_live_of_nothing_is_over_at_once(self, face: Face) -> None:
+        for ttl_s in (0, -1, float("-inf"), float("nan")):
+            face.set(key_of("k"), b"old")
+            face.set(key_of("k"), b"new", ttl_s)
+            assert face.get(key_of("k")) is None
+            face.store.flush()
+            assert face.get(key_of("k")) is None
+
+    @both_faces
+    def test_a_set_without_a_time_to_live_lifts_the_one_before(self, face: Face) -> None:
+        face.set(key_of("k"), b"short", 10)
+        face.store.flush()
+        face.set(key_of("k"), b"long")
+        face.store.flush()
+        self.clock.advance(1_000_000)
+
+        assert face.get(key_of("k")) == b"long"
+
+    @both_faces
+    def test_a_later_time_to_live_replaces_the_one_before(self, face: Face) -> None:
+        face.set(key_of("k"), b"long")
+        face.set(key_of("k"), b"short", 10)
+        face.store.flush()
+        self.clock.advance(10)
+
+        assert face.get(key_of("k")) is None
+
+    @both_faces
+    def test_a_deleted_entry_is_gone(self, face: Face) -> None:
+        for flush in (lambda: None, face.store.flush):
+            face.set(key_of("k"), b"value")
+            face.set(key_of("other"), b"stays")
+            flush()
+            assert face.get(key_of("k")) == b"value"
+            assert face.delete(key_of("k")) is True
+            assert face.get(key_of("k")) is None
+            assert face.delete(key_of("k")) is False
+            flush()
+            assert face.get(key_of("k")) is None
+            assert face.get(key_of("other")) == b"stays"
+
+    @both_faces
+    def test_clearing_a_scope_leaves_the_others(self, face: Face) -> None:
+        for flush in (lambda: None, face.store.flush):
+            for number in range(5):
+                face.set(key_of(number), b"mine")
+                face.set(key_of(number, OTHER_SCOPE), b"theirs")
+            flush()
+            assert face.clear(SCOPE) == 5
+            assert [face.get(key_of(number)) for number in range(5)] == [None] * 5
+            assert [face.get(key_of(number, OTHER_SCOPE)) for number in range(5)] == [b"theirs"] * 5
+            assert face.clear(SCOPE) == 0
+
+    @both_faces
+    def test_clearing_takes_any_prefix_and_everything_when_empty(self, face: Face) -> None:
+        face.set(b"aa" + b"1" * 38, b"1")
+        face.set(b"ab" + b"2" * 38, b"2")
+        face.set(b"b" + b"3" * 39, b"3")
+        face.store.flush()
+
+        assert face.clear(b"aa") == 1
+        assert face.clear(b"ab" + b"2" * 30) == 1
+        assert face.get(b"b" + b"3" * 39) == b"3"
+        assert face.clear() == 1
+        assert face.store.stats()["entries"] == 0
+
+    @both_faces
+    def test_clearing_counts_what_was_alive(self, face: Face) -> None:
+        face.set(key_of("dead"), b"value", 1)
+        face.set(key_of("alive"), b"value")
+        face.store.flush()
+        self.clock.advance(2)
+
+        assert face.clear() == 1
+
+    @both_faces
+    def test_a_value_larger_than_the_store_is_not_kept_and_nor_is_the_older_one(self, face: Face) -> None:
+        face.set(key_of("k"), b"small")
+        face.set(key_of("other"), b"stays")
+        face.store.flush()
+        face.set(key_of("k"), b"x" * (self.max_bytes + 1))
+
+        assert face.get(key_of("k")) is None
+        assert face.get(key_of("other")) == b"stays"
+
+    @both_faces
+    def test_a_full_store_keeps_what_came_last_within_its_bound(self, face: Face) -> None:
+        value = b"v" * (self.max_bytes // 64)
+        for number in range(200):
+            face.set(key_of(number), value)
+        face.store.flush()
+        stats = face.store.stats()
+
+        assert face.get(key_of(199)) == value
+        assert face.get(key_of(0)) is None
+        assert stats["bytes"] <= self.max_bytes * 1.2
+        assert stats["evictions"] > 0
+
+    @both_faces
+    def test_a_closed_store_can_be_used_again(self, face: Face) -> None:
+        face.set(key_of("before"), b"1")
+        face.close()
+        face.close()
+        face.set(key_of("after"), b"2")
+
+        assert face.get(key_of("before")) == b"1"
+        assert face.get(key_of("after")) == b"2"
+
+    @both_faces
+    def test_stats_say_how_much_is_in_it(self, face: Face) -> None:
+        assert face.store.stats()["entries"] == 0
+        for number in range(3):
+            face.set(key_of(number), b"v" * 1000)
+        face.store.flush()
+        stats = face.store.stats()
+
+        assert stats["entries"] == 3
+        assert stats["bytes"] >= 3000
+        assert stats["max_bytes"] == self.max_bytes
+        assert (stats["evictions"], stats["errors"]) == (0, 0)
+
+    def test_many_threads_see_whole_values_of_their_keys(self) -> None:
+        with self.opened() as store:
+            ready = threading.Barrier(8)
+
+            def hammer(worker: int) -> int:
+                ready.wait()
+                wrong = 0
+                for step in range(300):
+                    name = (worker * 7 + step) % 40
+                    value = f"{name}:".encode() * (1 + name * 5)
+                    if step % 3 == 0:
+                        store.set(key_of(name), value)
+                    elif step % 50 == 1:
+                        store.delete(key_of(name))
+                    else:
+                        wrong += store.get(key_of(name)) not in {None, value}
+                return wrong
+
+            with ThreadPoolExecutor(8) as pool:
+                assert sum(pool.map(hammer, range(8))) == 0
+            store.flush()
+
+    def test_a_key_that_is_only_ever_replaced_is_never_missed(self) -> None:
+        with self.opened() as store:
+            store.set(key_of("k"), b"0")
+            done = threading.Event()
+
+            def replace() -> None:
+                for number in range(400):
+                    store.set(key_of("k"), str(number).encode())
+                    if number % 100 == 0:
+                        store.flush()
+                done.set()
+
+            thread = threading.Thread(target=replace)
+            thread.start()
+            misses = 0
+            while not done.is_set():
+                misses += store.get(key_of("k")) is None
+            thread.join()
+
+            assert misses == 0
+            assert store.get(key_of("k")) == b"399"
+
+    def test_many_tasks_share_a_store(self) -> None:
+        with self.opened() as store:
+
+            async def visit(name: int) -> bool:
+                await store.aset(key_of(name), str(name).encode())
+                await asyncio.sleep(0)
+                kept = await store.aget(key_of(name)) == str(name).encode()
+                return kept and (name % 10 != 0 or await store.adelete(key_of(name)))
+
+            async def visit_all() -> list[bool]:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(visit(name)) for name in range(100)]
+                return [task.result() for task in tasks]
+
+            assert all(asyncio.run(visit_all()))
+
+    def test_event_loops_one_after_another_and_side_by_side_share_a_store(self) -> None:
+        with self.opened() as store:
+            for number in range(3):
+                asyncio.run(store.aset(key_of(number), str(number).encode()))
+            with ThreadPoolExecutor(3) as pool:
+                found = list(pool.map(lambda number: asyncio.run(store.aget(key_of(number))), range(3)))
+
+            assert found == [b"0", b"1", b"2"]
+
+    def test_a_forked_child_reads_and_writes_and_the_parent_is_unharmed(self) -> None:
+        if not hasattr(os, "fork"):
+            return
+        with self.opened() as store:
+            store.set(key_of("before"), b"1")
+            store.flush()
+            store.get(key_of("absent"))
+            store.set(key_of("waiting"), b"2")
+            with warnings.catch_warnings():
+                # A store with a thread of its own forks with it, which is what is tested.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                self._exit_as_child(store)
+            _, status = os.waitpid(child, 0)
+            self.clock.advance(60)
+
+            assert os.waitstatus_to_exitcode(status) == 0
+            assert store.get(key_of("before")) == b"1"
+            assert store.get(key_of("waiting")) == b"2"
+            store.set(key_of("after"), b"4")
+            store.flush()
+            assert store.get(key_of("after")) == b"4"
+            assert store.get(key_of("child")) == (b"3" if self.shared_between_processes else None)
+
+    def _exit_as_child(self, store: Store) -> None:
+        code = 1
+        try:
+            assert store.get(key_of("before")) == b"1"
+            store.set(key_of("child"), b"3")
+            store.flush()
+            assert store.get(key_of("child")) == b"3"
+            store.close()
+            code = 0
+        finally:
+            os._exit(code)

@@ -1,0 +1,117 @@
+"""Tokens as OpenAI and those who speak like it count them, in the one meaning of `Usage`."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from ostinato.records import Usage
+from ostinato.wire.contract import Json
+from ostinato.wire.tokens import Tokens
+
+_set_raw = Usage.__dict__["_raw"].__set__
+
+_READ_ELSEWHERE = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens", "num_cached_tokens")
+"""Where DeepSeek, Doubleword, Moonshot and Mistral count what was read from the prompt cache."""
+
+_STANDARD_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
+"""What OpenAI, Mistral and Groq call their standard tier."""
+
+
+def reported_usage(body: Json) -> Json | None:
+    """Return the usage that a body or an event reports, or None. Groq may keep it in `x_groq`."""
+    usage = dict.get(body, "usage")
+    if usage is None and (groq := dict.get(body, "x_groq")) is not None:
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+    return usage if isinstance(usage, dict) and usage else None
+
+
+def usage_record(raw: Json) -> Usage:
+    """Return the vendor's usage in the one meaning of `Usage`. `raw` is kept as `.raw` and not changed."""
+    usage = Usage(raw)
+    _set_raw(usage, raw)
+    details = raw.get("prompt_tokens_details")
+    if type(details) is not dict:
+        details = {}
+    read = details.get("cached_tokens")
+    if type(read) is not int:
+        read = _first_count(raw, _READ_ELSEWHERE)
+    written = details.get("cache_write_tokens")
+    if written is None:
+        written = details.get("cache_creation_tokens")
+    if written is None:
+        written = raw.get("cache_creation_input_tokens", 0)
+    if type(written) is not int:
+        written = _count(written)
+    usage["prompt_tokens_details"] = {**details, "cached_tokens": read, "cache_creation_tokens": written}
+    usage["cache_read_input_tokens"] = read
+    usage["cache_creation_input_tokens"] = written
+    output = raw.get("completion_tokens_details")
+    if type(output) is not dict or type(output.get("reasoning_tokens")) is not int:
+        output = output if type(output) is dict else {}
+        usage["completion_tokens_details"] = {**output, "reasoning_tokens": _count(output.get("reasoning_tokens"))}
+    try:
+        if raw["total_tokens"] == raw["prompt_tokens"] + raw["completion_tokens"]:
+            return usage
+    except (KeyError, TypeError):
+        pass
+    _reconcile(usage)
+    return usage
+
+
+def _reconcile(usage: Usage) -> None:
+    """Make total = prompt + completion hold, where the vendor counts something outside of both.
+
+    xAI counts reasoning outside of completion_tokens, Gemini too and without naming it; Mistral counts audio
+    outside of prompt_tokens. Seen in recorded traffic (read 2026-11-22).
+    """
+    plain = usage.raw
+    prompt, completion, total = (_count(plain.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    outside = max(0, total - prompt - completion)
+    details = plain.get("prompt_tokens_details")
+    audio = _count(details.get("audio_tokens")) if isinstance(details, dict) else 0
+    if plain.get("prompt_tokens") is None or outside == audio > 0:
+        prompt += outside
+    else:
+        completion += outside
+    usage["prompt_tokens"] = prompt
+    usage["completion_tokens"] = completion
+    usage["total_tokens"] = prompt + completion
+
+
+def _first_count(raw: Json, names: tuple[str, ...]) -> int:
+    return next((raw[name] for name in names if type(raw.get(name)) is int), 0)
+
+
+def _count(value: object) -> int:
+    return max(0, int(value)) if isinstance(value, int | float) and isfinite(value) else 0
+
+
+def used_tokens(body: Json) -> list[Tokens] | None:
+    """Return what a call used, as one run, or None when its body does not say."""
+    raw = reported_usage(body)
+    if raw is None:
+        return None
+    usage = usage_record(raw)
+    read = _count(usage["cache_read_input_tokens"])
+    written = _count(usage["cache_creation_input_tokens"])
+    output = _details(usage, "completion_tokens_details")
+    uncached = max(0, _count(usage["prompt_tokens"]) - read - written)
+    tier = body.get("service_tier")
+    return [
+        Tokens(
+            uncached=uncached,
+            read=read,
+            written={"": written} if written else {},
+            output=_count(usage["completion_tokens"]),
+            reasoning=_count(output.get("reasoning_tokens")),
+            audio_input=min(uncached, _count(_details(usage, "prompt_tokens_details").get("audio_tokens"))),
+            audio_output=_count(output.get("audio_tokens")),
+            service_tier=tier if isinstance(tier, str) and tier not in _STANDARD_TIERS else None,
+        )
+    ]
+
+
+def _details(usage: Json, name: str) -> dict[str, Any]:
+    value = dict.get(usage, name)
+    return value if isinstance(value, dict) else {}

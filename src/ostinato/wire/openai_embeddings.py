@@ -1,0 +1,86 @@
+"""Embeddings on OpenAI's wire: many texts in one request, one item a text in the cache.
+
+Source: https://platform.openai.com/docs/api-reference/embeddings/create (read 2026-11-22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ostinato.errors import APIResponseError, BadRequestError
+from ostinato.records import Embeddings
+from ostinato.wire.contract import Built, Json
+from ostinato.wire.openai_chat.failure import event_error, request_id
+from ostinato.wire.openai_chat.request import UNKEYED
+from ostinato.wire.openai_chat.usage import usage_record
+from ostinato.wire.values import check_json, kind_of
+
+_NOT_SENT = frozenset({"extra_body", "stream"})
+
+
+def build_embeddings(model: str, inputs: Sequence[Any], params: Json) -> Built:
+    """Return the request that embeds `inputs`: texts, or lists of token ids. `params` may hold `extra_body`.
+
+    Raises: BadRequestError: an input is neither, or empty, or a parameter is nothing that JSON can carry.
+    """
+    if not isinstance(inputs, list | tuple) or not inputs:
+        raise BadRequestError("input must be a text or a list of at least one")
+    body: Json = {"model": model, "input": [_input(item, index) for index, item in enumerate(inputs)]}
+    for name, value in params.items():
+        if value is not None and name not in _NOT_SENT:
+            body[name] = check_json(value, name)
+    extra = params.get("extra_body")
+    if extra is not None:
+        if not isinstance(extra, Mapping):
+            raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
+        body |= check_json(dict(extra), "extra_body")
+    return Built("/embeddings", body)
+
+
+def _input(item: Any, index: int) -> Any:
+    path = f"input[{index}]"
+    if isinstance(item, str):
+        if not item:
+            raise BadRequestError(f"{path} is an empty text, which has no embedding")
+    elif not isinstance(item, list | tuple) or not item or not all(type(token) is int for token in item):
+        raise BadRequestError(f"{path} must be a text or a list of token ids, not {kind_of(item)}")
+    return check_json(item, path)
+
+
+def keyed_embeddings(body: Json) -> Json:
+    """Return a request's body without what is no part of a key; with one input it is what an item's key is made of."""
+    return {name: value for name, value in body.items() if name not in UNKEYED}
+
+
+def split_embeddings(body: Json, headers: Mapping[str, str] | None = None) -> list[Json]:
+    """Return the items of an answer, in the order of the inputs.
+
+    Raises: APIError: what the vendor says went wrong. APIResponseError: the answer is no list of embeddings, or
+        its items do not number the inputs.
+    """
+    data = body.get("data")
+    if type(data) is not list or body.get("error"):
+        failure = event_error(body)
+        if failure is not None:
+            failure.request_id = request_id(headers or {})
+            raise failure
+        raise APIResponseError("the answer is no list of embeddings")
+    if not all(isinstance(item, dict) and item.get("embedding") for item in data):
+        raise APIResponseError("an item of the answer has no embedding")
+    indexes = [item.get("index", place) for place, item in enumerate(data)]
+    if sorted(indexes, key=str) != sorted(range(len(data)), key=str):
+        raise APIResponseError(f"the items of the answer do not number its inputs: {indexes[:10]}")
+    return [item for _, item in sorted(zip(indexes, data, strict=True), key=lambda pair: pair[0])]
+
+
+def join_embeddings(items: Sequence[Json], *, model: str, usage: Json | None) -> Embeddings:
+    """Return items as one answer, numbered anew in the order given.
+
+    `model` is the vendor's own name for what answered. `usage` is the vendor's, for the items that were paid for;
+    None where it is not known.
+    """
+    answer = Embeddings(object="list", data=[{**item, "index": index} for index, item in enumerate(items)], model=model)
+    if usage:
+        answer["usage"] = usage_record(usage)
+    return answer
