@@ -83,12 +83,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_state_left_behind() -> Iterator[None]:
-    """Put the process-wide settings back, also those that a snippet of the documentation made."""
+    """Put the process-wide settings back, and close the connections of the process-wide client."""
     yield
     ostinato = sys.modules.get("ostinato")
     if ostinato is not None:
         ostinato.cache = None  # type: ignore[attr-defined]
         ostinato.set_verbose = False  # type: ignore[attr-defined]
+    api = sys.modules.get("ostinato.api")
+    if api is not None:
+        api._client.close()
 
 
 @pytest.fixture

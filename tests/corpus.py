@@ -26,7 +26,7 @@ def open_records(
 
     They are read once a process and shared: whoever changes a record copies it first.
     """
-    records = _records(_path("open.jsonl"))
+    records = _records(_path())
     return [
         record
         for record in records
@@ -38,15 +38,13 @@ def open_records(
 
 def open_index() -> dict[str, dict[str, Any]]:
     """Return what the corpus itself says of each record, by id."""
-    return {row["id"]: row for row in _records(_path("open.index.jsonl"))}
+    return {row["id"]: row for row in _records(_path(".index.jsonl"))}
 
 
-def _path(name: str) -> Path:
+def _path(suffix: str = ".jsonl") -> Path:
     told = os.environ.get("OSTINATO_TRAFFIC")
     path = Path(told) if told else _BESIDE_THE_CHECKOUT
-    if path.is_dir():
-        path /= "open.jsonl"
-    path = path.with_name(name)
+    path = (path / "open.jsonl" if path.is_dir() else path).with_suffix(suffix)
     if not path.is_file():
         pytest.skip(f"the recorded traffic is not at {path}; set OSTINATO_TRAFFIC to where it lies")
     return path

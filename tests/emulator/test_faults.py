@@ -72,21 +72,32 @@ def test_a_gate_holds_one_event_back_and_lets_those_before_it_out(emulator: Emul
     assert b'"two"' in after
 
 
-def test_delays_pass_before_the_head_the_first_event_and_each_further_one(
-    http: httpx2.Client, emulator: Emulator
-) -> None:
-    emulator.script(
-        Reply(pieces=("a",), delay_s=0.002, first_byte_delay_s=0.002, chunk_delay_s=0.001), Reply(delay_s=0.001)
-    )
-
-    assert http.post(f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True}).text.endswith("NE]\n\n")
-    assert http.post(f"{emulator.base_url}/chat/completions", json=BODY).status_code == 200
-
-
-def test_the_head_of_a_slow_stream_is_there_before_its_first_event(emulator: Emulator) -> None:
-    emulator.script(Reply(first_byte_delay_s=3600))
+@pytest.mark.parametrize(
+    ("reply", "there", "events"),
+    [
+        (Reply(delay_s=3600), b"", 0),
+        (Reply(first_byte_delay_s=3600), b"\r\n\r\n", 0),
+        (Reply(chunk_delay_s=3600), b'"role"', 1),
+    ],
+    ids=["head", "first event", "further events"],
+)
+def test_a_delay_holds_back_what_comes_after_it(emulator: Emulator, reply: Reply, there: bytes, events: int) -> None:
+    emulator.script(reply)
     with asked(emulator, stream=True) as sock:
-        assert until(sock, b"\r\n\r\n").endswith(b"\r\n\r\n")
+        (call,) = emulator.wait_for_calls(1)
+        until(sock, there)
+        sock.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            sock.recv(1)
+
+        assert (call.outcome.events_sent, call.outcome.status) == (events, 200 if there else None)
+
+
+def test_a_delayed_answer_comes(http: httpx2.Client, emulator: Emulator) -> None:
+    emulator.script(Reply(pieces=("a",), delay_s=0.001, first_byte_delay_s=0.001, chunk_delay_s=0.001))
+    response = http.post(f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True})
+
+    assert response.text.endswith("data: [DONE]\n\n")
 
 
 def test_the_connection_can_be_closed_before_any_answer(emulator: Emulator) -> None:

@@ -12,7 +12,8 @@ pytest.register_assert_rewrite("ostinato.testing.store_suite")
 from ostinato.caching.stores.memory import MemoryStore  # noqa: E402
 from ostinato.errors import ConfigurationError  # noqa: E402
 from ostinato.testing.clock import ManualClock  # noqa: E402
-from ostinato.testing.store_suite import StoreSuite, key_of  # noqa: E402
+from ostinato.testing.store_face import key_of  # noqa: E402
+from ostinato.testing.store_suite import StoreSuite  # noqa: E402
 
 
 class TestMemoryStore(StoreSuite):

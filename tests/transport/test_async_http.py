@@ -132,6 +132,28 @@ def test_a_pool_is_closed_with_its_loop() -> None:
     assert transport._pools == {}
 
 
+def test_a_transport_that_was_closed_opens_again_and_still_closes_with_its_loop() -> None:
+    hung_up = [threading.Event(), threading.Event()]
+
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(whole(b"ok"))
+        if connection.ask() is None:
+            hung_up[len(peer.connections) - 1].set()
+
+    async def main(url: str) -> bool:
+        transport = AsyncTransport()
+        await transport.send(ask(url))
+        await asyncio.gather(transport.aclose(), transport.aclose())
+        first = await asyncio.to_thread(hung_up[0].wait, PATIENCE_S)
+        await transport.send(ask(url))
+        return first
+
+    with Peer(script) as peer:
+        assert asyncio.run(main(peer.url))
+        assert hung_up[1].wait(PATIENCE_S)
+
+
 def test_a_loop_that_was_closed_without_warning_is_forgotten() -> None:
     transport = AsyncTransport()
     loop = asyncio.new_event_loop()

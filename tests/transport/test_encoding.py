@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import zlib
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -15,16 +15,13 @@ from ostinato.transport.encoding import Decoder, decoder_for
 @given(
     plain=st.binary(max_size=300),
     cuts=st.lists(st.integers(0, 300)),
-    coding=st.sampled_from([("gzip", gzip.compress), ("x-gzip", gzip.compress), ("deflate", zlib.compress)]),
+    coding=st.sampled_from(["gzip", "x-gzip", "deflate"]),
 )
-def test_a_body_cut_anywhere_is_read_whole(
-    plain: bytes, cuts: list[int], coding: tuple[str, Callable[[bytes], bytes]]
-) -> None:
-    name, pack = coding
-    packed = pack(plain)
+def test_a_body_cut_anywhere_is_read_whole(plain: bytes, cuts: list[int], coding: str) -> None:
+    packed = zlib.compress(plain) if coding == "deflate" else gzip.compress(plain)
     edges = [0, *sorted(min(cut, len(packed)) for cut in cuts), len(packed)]
-    decoder = Decoder(name, "host")
-    read = b"".join(decoder.feed(packed[start:end]) for start, end in zip(edges, edges[1:], strict=False))
+    decoder = Decoder(coding, "host")
+    read = b"".join(decoder.feed(packed[start:end]) for start, end in itertools.pairwise(edges))
     decoder.end()
 
     assert read == plain

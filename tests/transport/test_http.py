@@ -4,56 +4,18 @@ from __future__ import annotations
 
 import gc
 import gzip
-import shutil
-import socket
-import ssl
-import subprocess
 import sys
 import threading
-import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ostinato.errors import APIConnectionError, APIResponseError, ConfigurationError, OstinatoError, Timeout
-from ostinato.transport.exchange import Outgoing, Timeouts
+from ostinato.errors import APIConnectionError
+from tests.transport.asking import SECRET, ask, failure_of, once
 from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
-from tests.transport.shells import Shell, Tasks, Threads
-
-SECRET = "sk-planted-9f3a"
-
-
-@pytest.fixture(params=[Threads, Tasks], ids=["threads", "tasks"])
-def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
-    shell: Shell = request.param()
-    yield shell
-    shell.close()
-
-
-def ask(url: str, *, body: bytes = b"{}", stream: bool = False, read_s: float = PATIENCE_S, **headers: str) -> Outgoing:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Outgoing("POST", url, named, body, Timeouts(connect_s=PATIENCE_S, read_s=read_s), stream)
-
-
-def once(*parts: bytes) -> Callable[[Connection], None]:
-    """Answer the first request with `parts` and close."""
-
-    def script(connection: Connection) -> None:
-        connection.ask()
-        connection.say(*parts)
-
-    return script
-
-
-def failure_of(act: Callable[[], object]) -> OstinatoError:
-    with pytest.raises(OstinatoError) as caught:
-        act()
-    return caught.value
-
-
-# What is sent and what comes back.
+from tests.transport.shells import Shell, Threads
 
 
 def test_an_answer_is_whole_with_lower_case_header_names(shell: Shell) -> None:
@@ -148,23 +110,6 @@ def test_a_netrc_file_changes_nothing(shell: Shell, monkeypatch: pytest.MonkeyPa
     assert [asked.headers.get("authorization") for asked in peer.asked] == [f"Bearer {SECRET}", None]
 
 
-def test_a_proxy_of_the_environment_is_used(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Peer(always(whole(b"by proxy"))) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        answered = shell.send(ask("http://model.invalid/v1?k=1", authorization=f"Bearer {SECRET}"))
-        with Peer(always(whole(b"direct"))) as peer:
-            direct = shell.send(ask(peer.url))
-    (asked,) = proxy.asked
-
-    assert (answered.body, direct.body) == (b"by proxy", b"direct")
-    assert asked.line == "POST http://model.invalid/v1?k=1 HTTP/1.1"
-    assert asked.headers["authorization"] == f"Bearer {SECRET}"
-
-
-# Connections.
-
-
 def test_a_connection_is_used_again(shell: Shell) -> None:
     with Peer(always(CHUNKED + chunk(b"a") + END)) as peer:
         shell.send(ask(peer.url))
@@ -233,9 +178,6 @@ def test_a_silent_connection_is_probed(shell: Shell) -> None:
         opened.close()
 
     assert [timer[:2] for timer in timers] == ["02"]  # the keepalive timer
-
-
-# Streams.
 
 
 def test_the_first_slice_arrives_while_the_second_is_held_back(shell: Shell) -> None:
@@ -330,6 +272,23 @@ def test_closing_an_unread_answer_hangs_up_and_the_next_request_works(shell: She
     assert (type(error), error.retryable, noticed, again) == (APIConnectionError, False, True, b"a")
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["dropped", "closed"])
+def test_an_answer_that_was_not_read_takes_no_place_in_the_pool(
+    shell: Shell, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ostinato.transport.pool.MAX_CONNECTIONS", 3)
+    closed = []
+    with Peer(always(CHUNKED + chunk(b"a"))) as peer:
+        for _ in range(4):
+            opened = shell.open(ask(peer.url, read_s=PATIENCE_S / 2))
+            if kept:
+                opened.close()
+                closed.append(opened)
+            del opened
+
+    assert len(peer.asked) == 4
+
+
 @pytest.mark.parametrize("everything", [False, True], ids=["the answer", "the transport"])
 def test_closing_wakes_a_reader_who_waits(shell: Shell, everything: bool) -> None:
     hung_up = threading.Event()
@@ -380,246 +339,3 @@ def test_an_answer_that_is_dropped_hangs_up(shell: Shell, read_first: bool, in_a
         last.close()
 
     assert (noticed, slices) == (True, b"a")
-
-
-# Failures.
-
-
-def test_a_refused_connection_names_the_host(shell: Shell) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    error = failure_of(lambda: shell.send(ask(f"http://127.0.0.1:{port}/v1")))
-
-    assert (type(error), error.retryable) == (APIConnectionError, True)
-    assert str(error).startswith(f"cannot connect to 127.0.0.1:{port}: ")
-    assert error.__cause__ is not None
-
-
-def test_an_unknown_name_is_a_failed_connection(shell: Shell) -> None:
-    error = failure_of(lambda: shell.send(ask("https://model.invalid/v1")))
-
-    assert type(error) is APIConnectionError
-    assert "model.invalid" in str(error)
-
-
-def test_a_connection_that_does_not_come_about_is_a_timeout(shell: Shell) -> None:
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for sock in waiting:  # fill the backlog: the kernel leaves further connections unanswered
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
-        out = Outgoing("POST", url, {}, b"", Timeouts(connect_s=0.05, read_s=PATIENCE_S), stream=False)
-        error = failure_of(lambda: shell.send(out))
-        for sock in waiting:
-            sock.close()
-
-    assert (type(error), error.status_code, error.retryable) == (Timeout, 408, True)
-    assert "within 0.05 s" in str(error)
-
-
-@pytest.mark.parametrize("begun", [False, True], ids=["before the headers", "in the body"])
-def test_silence_is_a_timeout(shell: Shell, begun: bool) -> None:
-    def script(connection: Connection) -> None:
-        connection.ask()
-        if begun:
-            connection.say(CHUNKED, chunk(b"a"))
-        connection.ask()
-
-    with Peer(script) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url, read_s=0.05)))
-
-    assert type(error) is Timeout
-    assert str(error) == f"{peer.host} sent nothing for 0.05 s"
-
-
-def test_a_slow_drip_is_no_silence(shell: Shell) -> None:
-    turns = [threading.Event() for _ in range(5)]
-
-    def script(connection: Connection) -> None:
-        connection.ask()
-        connection.say(CHUNKED)
-        for turn in turns:
-            turn.wait(PATIENCE_S)
-            connection.say(chunk(b"."))
-        connection.say(END)
-
-    with Peer(script) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
-        slices = []
-        for turn in turns:
-            turn.set()
-            slices.append(next(opened))
-
-        assert (slices, list(opened)) == ([b"."] * 5, [])
-
-
-CUTS = {
-    "no answer": b"",
-    "in the headers": b"HTTP/1.1 200 OK\r\ncontent-le",
-    "in a counted body": b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1234",
-    "in a chunk": CHUNKED + b"9\r\n1234",
-    "between chunks": CHUNKED + chunk(b"1234"),
-    "in the last chunk": CHUNKED + chunk(b"1234") + b"0\r\n",
-}
-
-
-@pytest.mark.parametrize("answer", CUTS.values(), ids=CUTS.keys())
-def test_an_answer_cut_short_is_a_failed_connection(shell: Shell, answer: bytes) -> None:
-    with Peer(once(answer)) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url)))
-        streamed = failure_of(lambda: list(shell.open(ask(peer.url, stream=True))))
-
-    assert [type(error), type(streamed)] == [APIConnectionError, APIConnectionError]
-    assert str(error) == f"{peer.host} closed the connection before the answer was whole"
-
-
-def test_slices_before_a_cut_are_delivered(shell: Shell) -> None:
-    with Peer(once(CHUNKED, chunk(b"a"), chunk(b"b"))) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
-        slices = [next(opened), next(opened)]
-        failure_of(lambda: next(opened))
-
-        assert (slices, list(opened)) == ([b"a", b"b"], [])
-
-
-@pytest.mark.parametrize(
-    "answer", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", CHUNKED + b"zz\r\n", b"\x00" * 200_000]
-)
-def test_what_is_not_http_is_a_failed_connection_that_quotes_nothing(shell: Shell, answer: bytes) -> None:
-    with Peer(once(answer)) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url)))
-
-    assert type(error) is APIConnectionError
-    assert str(error) == f"{peer.host} does not speak HTTP as ostinato understands it"
-
-
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b"cut" * 99)[:-9]])
-def test_a_body_that_does_not_decode_is_no_answer(shell: Shell, body: bytes) -> None:
-    with Peer(always(whole(body, "content-encoding: gzip"))) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url)))
-
-    assert type(error) is APIResponseError
-    assert peer.host in str(error)
-
-
-@pytest.mark.parametrize(("status", "mib"), [("200 OK", 64), ("500 Oops", 16)])
-def test_a_body_beyond_the_limit_is_refused(shell: Shell, status: str, mib: int) -> None:
-    bomb = gzip.compress(bytes(mib * 2**20 + 1))
-    with Peer(always(whole(bomb, "content-encoding: gzip", status=status))) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url)))
-
-    assert (type(error), error.retryable, error.status_code) == (APIResponseError, False, int(status[:3]))
-    assert f"longer than {mib * 2**20} bytes" in str(error)
-
-
-def test_a_limit_of_the_callers_holds_to_the_byte(shell: Shell) -> None:
-    with Peer(always(whole(b"12345"))) as peer:
-        assert shell.open(ask(peer.url)).read(limit=5) == b"12345"
-        assert type(failure_of(lambda: shell.open(ask(peer.url)).read(limit=4))) is APIResponseError
-
-
-# Secrets.
-
-
-def told(error: BaseException) -> str:
-    """Return everything that an error and its chain say."""
-    links: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in links:
-        links.append(link)
-        link = link.__cause__ or link.__context__
-    return "\n".join([*(f"{link!r} {vars(link)!r}" for link in links), *traceback.format_exception(error)])
-
-
-def test_no_error_shows_a_key_a_prompt_or_a_query(shell: Shell) -> None:
-    echo = once(SECRET.encode() + b"\r\n\r\n")
-
-    def error_of(url: str, tail: str) -> OstinatoError:
-        out = ask(url, body=SECRET.encode(), authorization=f"Bearer {SECRET}{tail}")
-        return failure_of(lambda: shell.send(out))
-
-    with Peer(echo) as peer, Peer(once()) as cut:
-        errors = [
-            error_of(url, tail)
-            for url, tail in [
-                (f"{peer.url}?key={SECRET}", ""),
-                (f"{cut.url}?key={SECRET}", ""),
-                (f"{cut.url}?key={SECRET}", "\n"),
-                (f"http://127.0.0.1:1/?key={SECRET}", ""),
-                (f"ftp://{SECRET}/", ""),
-                (f"http://user:{SECRET}@127.0.0.1/", ""),
-                (f"{SECRET}://x", ""),
-                (f"http://127.0.0.1:{SECRET}/", ""),
-                (f"/{SECRET}", ""),
-            ]
-        ]
-
-    assert [SECRET in told(error) for error in errors] == [False] * len(errors)
-
-
-@pytest.mark.parametrize("value", ["a\nb", "a\r\nx: y", "a\x00", "“key”", "\x7f"])
-def test_a_header_that_http_cannot_carry_is_named(shell: Shell, value: str) -> None:
-    error = failure_of(lambda: shell.send(ask("http://127.0.0.1:1/", authorization=value)))
-
-    assert (type(error), error.retryable) == (ConfigurationError, False)
-    assert "'authorization'" in str(error)
-
-
-# TLS.
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, "-keyout", str(path), "-out", "-"]
-    made = subprocess.run(command, check=True, capture_output=True)
-    path.write_bytes(path.read_bytes() + made.stdout)
-    return path
-
-
-@pytest.fixture
-def context(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
-
-
-@pytest.fixture
-def trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from ostinato.transport.pool import trust
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    trust.cache_clear()
-    yield
-    trust.cache_clear()
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(shell: Shell, context: ssl.SSLContext) -> None:
-    with Peer(always(whole(b"")), context) as peer:
-        error = failure_of(lambda: shell.send(ask(peer.url, authorization=f"Bearer {SECRET}")))
-
-    assert type(error) is APIConnectionError
-    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
-    assert peer.asked == []
-
-
-@pytest.mark.usefixtures("trusting")
-def test_closing_wakes_a_reader_over_tls(shell: Shell, context: ssl.SSLContext) -> None:
-    def script(connection: Connection) -> None:
-        connection.ask()
-        connection.say(CHUNKED, chunk(b"a"))
-        connection.ask()
-
-    with Peer(script, context) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
-        first = next(opened)
-        raised = shell.close_during_next(opened, everything=False)
-
-    assert (first, type(raised)) == (b"a", APIConnectionError)
-    assert "was closed while it was read" in str(raised)

@@ -92,7 +92,7 @@ def test_models_enums_and_the_like_become_plain_values(value: Any, expected: Any
 
 def test_a_value_that_is_replaced_leaves_the_original_and_shares_the_rest() -> None:
     kept = {"deep": ["x"]}
-    given_ = {"kept": kept, "list": [Colour.RED, kept]}
+    given_: dict[str, Any] = {"kept": kept, "list": [Colour.RED, kept]}
 
     checked = check_json(given_, "value")
 

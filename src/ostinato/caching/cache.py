@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from ostinato.caching import ambient
 from ostinato.caching.counters import Counters
 from ostinato.caching.flight import Flights
 from ostinato.caching.key import Scope, custom_key
+from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
 from ostinato.caching.record import Entry, pack, unpack
 from ostinato.errors import ConfigurationError, StoreError
@@ -41,6 +43,9 @@ class Cache:
     Args:
         type: `memory` (alias `local`) or `disk`.
         ttl: seconds that an answer is kept; None: until it is evicted.
+        soft_ttl: seconds after which an entry still answers, and is asked anew once behind the answer.
+        ttl_jitter: the part of every ttl, from 0 to 1, that is cut by chance, so that what was stored together
+            does not expire together.
         namespace: keeps entries apart; the `namespace` control of a call replaces it.
         mode: `default_on`; `default_off` (calls opt in with `cache={"use-cache": True}`); `record` (always
             ask, always store); `replay` (never ask: a miss is an error).
@@ -63,6 +68,8 @@ class Cache:
         type: str = "memory",  # noqa: A002  # the name that users of LiteLLM write
         *,
         ttl: float | None = None,
+        soft_ttl: float | None = None,
+        ttl_jitter: float = 0.0,
         namespace: str | None = None,
         mode: Mode = "default_on",
         max_bytes: int | None = None,
@@ -78,9 +85,12 @@ class Cache:
             raise ConfigurationError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
         if max_bytes is not None and max_bytes <= 0:
             raise ConfigurationError(f"max_bytes must be a number of bytes above 0, not {max_bytes!r}")
+        if not 0 <= ttl_jitter <= 1:
+            raise ConfigurationError(f"ttl_jitter must be a number from 0 to 1, not {ttl_jitter!r}")
         self.type = "memory" if type == "local" else type
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
+        self.ttl_jitter = ttl_jitter
         self.namespace = namespace
         self.stall_timeout_s = seconds("stall_timeout_s", stall_timeout_s)
         self.finish_on_disconnect = finish_on_disconnect
@@ -89,10 +99,11 @@ class Cache:
         self.clock = clock
         self._kinds = _kinds(supported_call_types)
         self._log_store_errors = True
+        self._index: Index | None = None
         self._marks: list[ambient.Mark] = []
         seed = "" if cache_seed is None else str(cache_seed)
         self.scope = Scope(namespace=namespace or "", seed=seed)
-        self.default = default_policy(self.scope, mode, self.ttl)
+        self.default = default_policy(self.scope, mode, self.ttl, seconds("soft_ttl", soft_ttl, zero=True))
         self.tag = self.scope.tag()
         self.store = store or _new_store(self.type, max_bytes, cache_path_root, seed, clock)
         self._check = not self.store.process_local
@@ -129,6 +140,21 @@ class Cache:
             return None
         return self._answering(blob, store_key, kind, max_age_s)
 
+    def is_stale(self, entry: Entry, soft_ttl_s: float) -> bool:
+        """Return whether `entry` is to be asked anew behind the answer."""
+        return self.clock() - entry.stored_at > soft_ttl_s
+
+    def nearest(self, parts: Fingerprint) -> str:
+        """Return a sentence that names the record nearest to a request, and the first difference.
+
+        The records are indexed at the first question; those stored later are not among them.
+        """
+        if self._index is None:
+            scanned = self.store.scan(self.tag)
+            entries = (unpack(blob, key[8:], check=self._check) for key, blob in scanned)
+            self._index = Index(entry for entry in entries if entry is not None)
+        return self._index.explain(parts)
+
     async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
         if self.store.instant:
@@ -157,6 +183,8 @@ class Cache:
 
     def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
         """Store `entry`; a failing store is counted and logged once."""
+        if ttl_s is not None and self.ttl_jitter:
+            ttl_s *= 1 - self.ttl_jitter * random.random()
         try:
             self.store.set(store_key, pack(entry), ttl_s)
         except StoreError as error:

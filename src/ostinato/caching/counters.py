@@ -9,7 +9,7 @@ class Counters:
     Plain integers: in CPython an increment of a slot is not interrupted by another thread.
     """
 
-    __slots__ = ("absent", "broken", "bypassed", "hits", "joins", "rejected", "store_errors", "stored", "too_old")
+    __slots__ = ("absent", "broken", "bypassed", "hits", "joins", "refresh_errors", "refreshes", "rejected", "stale", "store_errors", "stored", "too_old")
 
     def __init__(self) -> None:
         for name in self.__slots__:
@@ -17,6 +17,12 @@ class Counters:
 
     hits: int
     """Calls answered by an entry."""
+    stale: int
+    """Hits past their soft ttl."""
+    refreshes: int
+    """Entries asked anew behind a stale hit."""
+    refresh_errors: int
+    """Refreshes that brought no answer."""
     absent: int
     """Look-ups that found nothing: never stored, expired or evicted."""
     broken: int

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ostinato.caching.flight import Broken, Events, Failed, Flight, Landed, Open, Pull, Reader, Wait
-from ostinato.errors import OstinatoError, ReplayMissError, Timeout
+from ostinato.errors import OstinatoError, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ostinato.caching.cache import Cache
+    from ostinato.caching.counters import Counters
     from ostinato.caching.record import Entry
     from ostinato.caching.seat import Seat
     from ostinato.wire.contract import Wire
@@ -81,16 +82,16 @@ class Ride:
         self.founder = True
         """Whether this call went upstream first; a follower pays nothing."""
 
-    def steps(self, *, looked_up: bool = False) -> Generator[Step, Any, Entry | Flight]:
-        """Yield what is to be done, as the table above says. `looked_up`: the cache was just asked, in vain."""
+    def steps(self) -> Generator[Step, Any, Entry | Flight]:
+        """Yield what is to be done, as the table above says."""
         seat = self.seat
         reads = seat is not None and seat.policy.read
-        if reads and not looked_up:
+        if reads:
             entry: Entry | None = yield _LOOK_UP
             if entry is not None:
                 return entry
         if seat is not None and seat.policy.replay:
-            raise ReplayMissError("replay: no record answers this call, and nothing is sent in this mode")
+            raise seat.missed()
         flight, reader = self._board()
         if reads and self.founder:
             # Another flight may have landed between the look-up and the claim.
@@ -98,6 +99,26 @@ class Ride:
             if entry is not None:
                 self._hand_to_followers(flight, reader, entry)
                 return entry
+        return (yield from self._fly(flight, reader))
+
+    def refresh(self) -> Generator[Step, Any, Entry | Flight] | None:
+        """Claim the flight that asks anew for a stale entry. Return its steps, or None when somebody is at it."""
+        flight, reader = self._board()
+        if not self.founder:
+            self.leave()
+            return None
+        return self._refresh(flight, reader)
+
+    def _refresh(self, flight: Flight, reader: Reader) -> Generator[Step, Any, Entry | Flight]:
+        assert self.seat is not None  # noqa: S101  # only an entry of a seat is ever stale
+        entry: Entry | None = yield _LOOK_UP
+        if entry is not None and not self.seat.is_stale(entry):
+            # Another refresh landed between the stale hit and the claim.
+            self._hand_to_followers(flight, reader, entry)
+            return entry
+        return (yield from self._fly(flight, reader))
+
+    def _fly(self, flight: Flight, reader: Reader) -> Generator[Step, Any, Flight]:
         while True:
             move = flight.poll(reader)
             match move:
@@ -164,6 +185,23 @@ class Ride:
             flight.keep_with(None)
             cuts = None if entry.cuts is None else _decode(entry.cuts)
             flight.landed(move.token, entry.body, _decode(entry.body), cuts)
+
+    def again(self) -> Ride:
+        """Return a new ride for the same seat."""
+        return Ride(self._wire, cache=self.cache, seat=self.seat, streams=False, retry_delay=self._retry_delay)
+
+    @property
+    def counters(self) -> Counters:
+        """Where this ride's cache counts."""
+        assert self.cache is not None  # noqa: S101  # asked of a seated ride alone
+        return self.cache.counters
+
+    def finishes_alone(self) -> bool:
+        """Whether an answer that its last reader leaves is to be read to its end for the cache."""
+        flight, cache = self.flight, self.cache
+        if cache is None or flight is None or not cache.finish_on_disconnect:
+            return False
+        return flight.is_last and not flight.over
 
     def leave(self) -> Any:
         """Leave the flight. Return its way upstream when that is to be closed, else None."""

@@ -26,7 +26,8 @@ LONG_TEXT = 4096
 _TEXT, _ORDERED, _BIG_INT, _MESSAGE = 1, 2, 3, 4
 """Msgpack extension codes for what JSON has no type of its own for: nothing in a body can look like them."""
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = encode_normal = msgspec.msgpack.Encoder(order="deterministic").encode
+"""Encode a value in normal form: equal values give equal bytes."""
 _snapshot_encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 
@@ -107,7 +108,7 @@ def normal_form(body: Mapping[str, Any]) -> dict[str, Any]:
     normal: dict[str, Any] = {}
     for name, value in body.items():
         if name == "messages" and type(value) is list:
-            normal[name] = _messages(value)
+            normal[name] = [_Ext(_MESSAGE, digest) for digest in message_digests(value)]
         elif name == "input" and type(value) is list:
             normal[name] = [_normal_message(item) if isinstance(item, dict) else _normal(item) for item in value]
         elif name == "system":
@@ -119,7 +120,8 @@ def normal_form(body: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def _messages(messages: Sequence[Any]) -> list[Any]:
+def message_digests(messages: Sequence[Any]) -> list[bytes]:
+    """Return the SHA-256 of each message in normal form."""
     digests = []
     for message in messages:
         raw = _snapshot_encode(shorten(message))
@@ -127,7 +129,7 @@ def _messages(messages: Sequence[Any]) -> list[Any]:
         if digest is None:
             digest = hashlib.sha256(_encode(_normal_message(message))).digest()
             _message_digests.put(raw, digest)
-        digests.append(_Ext(_MESSAGE, digest))
+        digests.append(digest)
     return digests
 
 

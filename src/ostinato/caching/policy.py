@@ -26,6 +26,8 @@ class Policy:
     """Seconds that the answer is kept; None: until evicted."""
     max_age_s: float | None = None
     """Seconds since it was stored above which an entry does not answer this call."""
+    soft_ttl_s: float | None = None
+    """Seconds since it was stored above which an entry still answers, and is asked anew behind the answer."""
     asked: bool = False
     """Whether the call itself asked to be cached (`ttl`, `use-cache`): then server-side tools do not bypass."""
     replay: bool = False
@@ -34,17 +36,17 @@ class Policy:
     """Store the request beside the answer (record mode)."""
 
 
-def default_policy(scope: Scope, mode: Mode, ttl_s: float | None) -> Policy:
+def default_policy(scope: Scope, mode: Mode, ttl_s: float | None, soft_ttl_s: float | None) -> Policy:
     """Return what a call may do that says nothing itself."""
     match mode:
         case "default_on":
-            return Policy(scope, ttl_s=ttl_s)
+            return Policy(scope, ttl_s=ttl_s, soft_ttl_s=soft_ttl_s)
         case "default_off":
-            return Policy(scope, read=False, write=False, ttl_s=ttl_s)
+            return Policy(scope, read=False, write=False, ttl_s=ttl_s, soft_ttl_s=soft_ttl_s)
         case "record":
             return Policy(scope, read=False, ttl_s=ttl_s, keep_request=True)
         case "replay":
-            return Policy(scope, write=False, ttl_s=ttl_s, replay=True)
+            return Policy(scope, write=False, replay=True)
 
 
 def apply_controls(default: Policy, mode: Mode, controls: Mapping[str, Any]) -> Policy:
@@ -59,6 +61,8 @@ def apply_controls(default: Policy, mode: Mode, controls: Mapping[str, Any]) -> 
                 policy = replace(policy, ttl_s=seconds(name, value), asked=True)
             case "s-maxage" | "s-max-age":
                 policy = replace(policy, max_age_s=seconds(name, value, zero=True))
+            case "soft-ttl":
+                policy = replace(policy, soft_ttl_s=seconds(name, value, zero=True))
             case "namespace":
                 if not isinstance(value, str):
                     raise ConfigurationError(f"cache control 'namespace' must be a string, not {value!r}")
@@ -69,7 +73,7 @@ def apply_controls(default: Policy, mode: Mode, controls: Mapping[str, Any]) -> 
             case _:
                 raise ConfigurationError(_unknown(name))
     if mode == "replay":
-        return policy
+        return replace(policy, soft_ttl_s=None)
     if controls.get("use-cache"):
         policy = replace(policy, read=mode != "record", write=True, asked=True)
     if controls.get("no-cache"):
@@ -93,7 +97,7 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float | None:
     return float(value)  # type: ignore[arg-type]
 
 
-CONTROLS = ("ttl", "s-maxage", "no-cache", "no-store", "namespace", "use-cache")
+CONTROLS = ("ttl", "soft-ttl", "s-maxage", "no-cache", "no-store", "namespace", "use-cache")
 
 
 def _unknown(name: object) -> str:

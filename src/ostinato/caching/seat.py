@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ostinato.caching.record import Entry
+from ostinato.errors import ReplayMissError, StoreError
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.flight import Keep
+    from ostinato.caching.nearest import Fingerprint
     from ostinato.caching.policy import Policy
     from ostinato.wire.contract import Cuts, Json, Wire
 
@@ -20,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 class Seat:
     """One call in one cache."""
 
-    __slots__ = ("cache", "kind", "model", "policy", "request", "store_key", "wire")
+    __slots__ = ("cache", "describe", "kind", "model", "policy", "request", "store_key", "wire")
 
     def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
         self.cache = cache
@@ -29,6 +32,8 @@ class Seat:
         self.kind = kind
         self.wire = wire
         self.model = model
+        self.describe: Callable[[], Fingerprint] | None = None
+        """Makes the digests of the request's parts, when they are needed."""
         self.request: Json | None = None
         """The request to store beside the answer, in record mode."""
 
@@ -45,9 +50,25 @@ class Seat:
         """Return the entry that answers, or None."""
         return await self.cache.arecall(self.store_key, self.kind, self.policy.max_age_s)
 
+    def is_stale(self, entry: Entry) -> bool:
+        """Return whether `entry` answers, but is to be asked anew."""
+        soft_ttl_s = self.policy.soft_ttl_s
+        return soft_ttl_s is not None and self.cache.is_stale(entry, soft_ttl_s)
+
+    def missed(self) -> ReplayMissError:
+        """Return the error of a replay that has no record: why, which record is nearest, where it differs."""
+        why = "nothing is sent in replay mode, and no usable record answers this call"
+        try:
+            hint = "" if self.describe is None else f"; {self.cache.nearest(self.describe())}"
+        except StoreError as error:
+            hint = f"; the store is failing: {error}"
+        return ReplayMissError(f"{why} (key {self.key.hex()[:16]}){hint}")
+
     def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None) -> None:
         """Store a final body under this call's key."""
-        meta = {} if self.request is None else {"request": self.request}
+        meta: dict[str, Any] = {} if self.describe is None else {"parts": self.describe()}
+        if self.request is not None:
+            meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta)

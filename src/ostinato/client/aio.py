@@ -6,15 +6,15 @@ that leaves, and takes nothing from the others.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.record import Entry
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
-from ostinato.client.source import AsyncSource, running_loop
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale, replayed, wants_usage
+from ostinato.client.source import AsyncSource, keep_until_done, running_loop
 from ostinato.client.streams import AsyncStream, Reading
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError
@@ -37,6 +37,14 @@ class AsyncClient(Core):
     def __init__(self, cache: Cache | None = None, transport: AsyncTransport | None = None) -> None:
         super().__init__(cache)
         self.transport = transport or AsyncTransport()
+
+    def refresh(self, ride: Ride, request: Request) -> None:
+        """Ask anew for a stale entry, once, in a task of its own."""
+        ride.counters.stale += 1
+        steps = ride.refresh()
+        if steps is not None:
+            voyage = AsyncVoyage(self, ride, request, steps)
+            keep_until_done(running_loop().create_task(voyage.refresh()))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. A later call opens new ones."""
@@ -65,11 +73,11 @@ class AsyncClient(Core):
         **params: Any,
     ) -> Any:
         """Return the model's answer as a `Completion`, or with `stream=True` as an `AsyncStream` of chunks."""
-        route = raw = None
+        entry = route = raw = None
         binding = self._bind(caching, cache)
         if binding is not None:
             entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
-            if entry is not None:
+            if entry is not None and not is_stale(entry, binding):
                 return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
         settings = Settings(
             model,
@@ -84,6 +92,9 @@ class AsyncClient(Core):
             drop_params=drop_params,
         )
         ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        if entry is not None:
+            self.refresh(ride, request)
+            return _replay(entry, request.route.wire, params) if stream else completion_of(entry, request.route.wire)
         voyage = AsyncVoyage(self, ride, request)
         return await (voyage.stream(params) if stream else voyage.completion())
 
@@ -156,12 +167,27 @@ class AsyncVoyage:
 
     __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
 
-    def __init__(self, client: AsyncClient, ride: Ride, request: Request) -> None:
+    def __init__(
+        self,
+        client: AsyncClient,
+        ride: Ride,
+        request: Request,
+        steps: Generator[Any, Any, Entry | Flight] | None = None,
+    ) -> None:
         self._client = client
         self._ride = ride
         self._request = request
-        self._steps = ride.steps()
+        self._steps = steps or ride.steps()
         self._pending: Any = None
+
+    async def refresh(self) -> None:
+        """Carry a refresh out; whoever reads next will see what came of it."""
+        counters = self._ride.counters
+        counters.refreshes += 1
+        try:
+            await self.answer()
+        except OstinatoError:
+            counters.refresh_errors += 1
 
     async def answer(self) -> Entry | Flight:
         """Carry the ride out and return what answers."""
@@ -179,6 +205,7 @@ class AsyncVoyage:
         answer = await self.answer()
         wire = self._request.route.wire
         if isinstance(answer, Entry):
+            self._refresh_if_stale(answer)
             return completion_of(answer, wire)
         completion = wire.parse(answer.body())
         if self._ride.seat is not None:
@@ -195,6 +222,7 @@ class AsyncVoyage:
         except StopIteration as done:
             if isinstance(done.value, Entry):
                 self.leave()
+                self._refresh_if_stale(done.value)
                 return _replay(done.value, wire, params)
             step = done.value
         except BaseException:
@@ -226,6 +254,10 @@ class AsyncVoyage:
             for event in self._request.route.wire.unfold(flight.body(), flight.cuts):
                 yield event
 
+    def _refresh_if_stale(self, entry: Entry) -> None:
+        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
+            self._client.refresh(self._ride.again(), self._request)
+
     # One step each.
 
     async def do(self, step: Any) -> Any:
@@ -255,10 +287,8 @@ class AsyncVoyage:
             await work
             return
         flight.home = loop = running_loop()
-        task = loop.create_task(work)
-        flight.task = task
-        _working.add(task)
-        task.add_done_callback(_working.discard)
+        flight.task = loop.create_task(work)
+        keep_until_done(flight.task)
 
     async def _open(self, token: int) -> None:
         flight, request = self._ride.flight, self._request
@@ -339,7 +369,11 @@ class AsyncVoyage:
         return "moved" if done else "stalled"
 
     def leave(self) -> None:
-        """Leave the flight; close the way upstream if nobody else needs it."""
+        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
+        loop = running_loop()
+        if loop is not None and self._ride.finishes_alone():
+            keep_until_done(loop.create_task(self._finish()))
+            return
         source = self._ride.leave()
         if source is not None:
             source.close()
@@ -348,7 +382,17 @@ class AsyncVoyage:
             cancel(flight.task)
 
 
-_working: set[asyncio.Task[None]] = set()
+    async def _finish(self) -> None:
+        """Read an answer that nobody waits for to its end."""
+        try:
+            step = self._steps.send(None)
+            while True:
+                step = self._steps.send(None if isinstance(step, Events) else await self.do(step))
+        except (StopIteration, OstinatoError):
+            pass
+        finally:
+            self._ride.cache = None  # it is finished: leave this time
+            self.leave()
 
 
 def cancel(task: asyncio.Task[None]) -> None:

@@ -19,11 +19,12 @@ from ostinato.client.plan import (
     Route,
     build_chat,
     chat_key,
+    describe,
     checked_base_url,
     chosen_key,
 )
 from ostinato.client.verbose import show_hit, shows
-from ostinato.errors import ConfigurationError
+from ostinato.errors import ConfigurationError, ReplayMissError
 from ostinato.providers import find_provider
 from ostinato.wire import find_wire
 
@@ -105,15 +106,18 @@ class Core:
 
     def _bind(self, caching: bool | None, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
         """Return the cache that this call is bound to and what it may do, or None."""
-        if caching is False:
-            return None
         bound: Cache | None
         if isinstance(cache, Cache):
-            return cache, cache.default
-        mark = ambient.innermost()
-        bound = mark.cache if mark is not None else self._own_cache or _package.cache
+            bound, cache = cache, None
+        else:
+            mark = ambient.innermost()
+            bound = mark.cache if mark is not None else self._own_cache or _package.cache
+        if caching is False:
+            if bound is not None and bound.mode == "replay":
+                raise ReplayMissError("caching=False asks the vendor, and nothing is sent in replay mode")
+            return None
         if bound is None:
-            if caching and not self._warned and mark is None:
+            if caching and not self._warned and not ambient.blocks():
                 self._warned = True
                 _log.warning("caching=True, but there is no cache: set ostinato.cache, pass cache=, or use a block")
             if cache is not None and not isinstance(cache, Mapping):
@@ -170,7 +174,7 @@ class Core:
             extra_query=extra_query,
         )
         seat = None
-        if binding is not None and binding[0].caches("chat"):
+        if binding is not None:
             seat = self._seat(settings, request, binding, raw)
         cache = binding[0] if seat is not None and binding is not None else None
         ride = Ride(route.wire, cache=cache, seat=seat, streams=settings.stream, retry_delay=request.retry_delay)
@@ -181,7 +185,7 @@ class Core:
         from ostinato.client.embeddings import EmbeddingCall  # loaded when first used: chat does without
 
         route = self._route(settings.model)
-        if binding is not None and not binding[0].caches("embedding"):
+        if binding is not None and not (binding[0].caches("embedding") or binding[1].replay):
             binding = None
         return EmbeddingCall(settings, route, self._base_url(settings, route), binding)
 
@@ -204,15 +208,23 @@ class Core:
         store_key = tag + key
         if raw is not None:
             self._known.put(raw, (store_key, bypass))
-        if bypass is not None and not policy.asked:
+        keeps_all = policy.replay or policy.keep_request
+        if not keeps_all and (not cache.caches("chat") or (bypass is not None and not policy.asked)):
             cache.counters.bypassed += 1
             return None
         if not policy.read:
             cache.counters.bypassed += 1
         seat = Seat(cache, policy, store_key, "chat", wire.name, settings.model)
+        seat.describe = lambda: describe(request)
         if policy.keep_request:
             seat.request = request.built.body
         return seat
+
+
+def is_stale(entry: Entry, binding: tuple[Cache, Policy]) -> bool:
+    """Return whether `entry` answers, but is to be asked anew behind the answer."""
+    cache, policy = binding
+    return policy.soft_ttl_s is not None and cache.is_stale(entry, policy.soft_ttl_s)
 
 
 def completion_of(entry: Entry, wire: Wire) -> Completion:

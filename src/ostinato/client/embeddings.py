@@ -8,7 +8,7 @@ from ostinato.caching.batch import Place
 from ostinato.caching.flow import Ride
 from ostinato.caching.key import request_key
 from ostinato.caching.seat import Seat
-from ostinato.client.plan import NOT_SENT, Request, chosen_key
+from ostinato.client.plan import NOT_SENT, Request, chosen_key, endpoint
 from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.records import Embeddings, Usage
 from ostinato.wire.openai_embeddings import build_embeddings, split_embeddings
@@ -78,8 +78,7 @@ class EmbeddingCall:
             return chosen_key(cache, policy, "embedding", arguments, sample_index=sample)
         whole = self.whole
         body = self._route.wire.keyed_body({**whole.built.body, "input": value})
-        endpoint = f"POST {self._route.provider.name} {whole.url}"
-        return request_key(policy.scope, "embedding", endpoint, whole.headers, body, sample)
+        return request_key(policy.scope, "embedding", endpoint(whole), whole.headers, body, sample)
 
     def split(self, body: Json, count: int) -> list[Json]:
         """Return one answer an input, each with what the whole said beside it and its share of the tokens.

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from ostinato.caching.key import custom_key, request_key
+from ostinato.caching.nearest import Fingerprint, fingerprint
 from ostinato.client.verbose import show_request, shows
 from ostinato.errors import APIResponseError, AuthenticationError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.transport.exchange import Outgoing, Timeouts
@@ -225,7 +226,18 @@ def build_chat(route: Route, messages: Any, params: Json, *, base_url: str, drop
 def chat_key(request: Request, policy: Policy, *, sample_index: int) -> bytes:
     """Return the 32-byte key of a built chat request."""
     body = request.route.wire.keyed_body(request.built.body)
-    return request_key(policy.scope, "chat", f"POST {request.route.provider.name} {request.url}", request.headers, body, sample_index)
+    return request_key(policy.scope, "chat", endpoint(request), request.headers, body, sample_index)
+
+
+def describe(request: Request) -> Fingerprint:
+    """Return the digests of a request's parts, as replay compares them."""
+    body = request.route.wire.keyed_body(request.built.body)
+    return fingerprint(endpoint(request), request.headers, body)
+
+
+def endpoint(request: Request) -> str:
+    """Return what stands for the endpoint in a key: two providers may answer at one address."""
+    return f"POST {request.route.provider.name} {request.url}"
 
 
 def chosen_key(cache: Cache, policy: Policy, kind: str, arguments: Json, *, sample_index: int) -> bytes:

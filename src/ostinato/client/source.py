@@ -127,17 +127,18 @@ class AsyncSource:
         """Have the connection closed by its loop; with a loop that has ended it is closed already."""
         closing: Any = self.aclose()
         if running_loop() is self.home:
-            _keep_until_done(self.home.create_task(closing))
+            keep_until_done(self.home.create_task(closing))
             return
         try:
-            self.home.call_soon_threadsafe(lambda: _keep_until_done(self.home.create_task(closing)))
+            self.home.call_soon_threadsafe(lambda: keep_until_done(self.home.create_task(closing)))
         except RuntimeError:
             closing.close()
 
 
-_closing: set[Any] = set()
+_unawaited: set[Any] = set()
 
 
-def _keep_until_done(task: Any) -> None:
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+def keep_until_done(task: Any) -> None:
+    """Hold a task that nobody awaits: the event loop itself does not."""
+    _unawaited.add(task)
+    task.add_done_callback(_unawaited.discard)

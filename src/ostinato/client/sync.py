@@ -11,7 +11,7 @@ from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.record import Entry
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, replayed, wants_usage
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale, replayed, wants_usage
 from ostinato.client.source import Source, running_loop
 from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
@@ -33,6 +33,14 @@ class Client(Core):
     def __init__(self, cache: Cache | None = None, transport: Transport | None = None) -> None:
         super().__init__(cache)
         self.transport = transport or Transport()
+
+    def refresh(self, ride: Ride, request: Request) -> None:
+        """Ask anew for a stale entry, once, in a thread of its own."""
+        ride.counters.stale += 1
+        steps = ride.refresh()
+        if steps is not None:
+            voyage = Voyage(self, ride, request, steps)
+            threading.Thread(target=voyage.refresh, name="ostinato-refresh", daemon=True).start()
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""
@@ -61,11 +69,11 @@ class Client(Core):
         **params: Any,
     ) -> Any:
         """Return the model's answer as a `Completion`, or with `stream=True` as a `Stream` of chunks."""
-        route = raw = None
+        entry = route = raw = None
         binding = self._bind(caching, cache)
         if binding is not None:
             entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
-            if entry is not None:
+            if entry is not None and not is_stale(entry, binding):
                 return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
         settings = Settings(
             model,
@@ -80,6 +88,9 @@ class Client(Core):
             drop_params=drop_params,
         )
         ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        if entry is not None:
+            self.refresh(ride, request)
+            return _replay(entry, request.route.wire, params) if stream else completion_of(entry, request.route.wire)
         voyage = Voyage(self, ride, request)
         return voyage.stream(params) if stream else voyage.completion()
 
@@ -152,12 +163,27 @@ class Voyage:
 
     __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
 
-    def __init__(self, client: Client, ride: Ride, request: Request) -> None:
+    def __init__(
+        self,
+        client: Client,
+        ride: Ride,
+        request: Request,
+        steps: Generator[Any, Any, Entry | Flight] | None = None,
+    ) -> None:
         self._client = client
         self._ride = ride
         self._request = request
-        self._steps = ride.steps()
+        self._steps = steps or ride.steps()
         self._pending: Any = None
+
+    def refresh(self) -> None:
+        """Carry a refresh out; whoever reads next will see what came of it."""
+        counters = self._ride.counters
+        counters.refreshes += 1
+        try:
+            self.answer()
+        except OstinatoError:
+            counters.refresh_errors += 1
 
     def answer(self) -> Entry | Flight:
         """Carry the ride out and return what answers."""
@@ -175,6 +201,7 @@ class Voyage:
         answer = self.answer()
         wire = self._request.route.wire
         if isinstance(answer, Entry):
+            self._refresh_if_stale(answer)
             return completion_of(answer, wire)
         completion = wire.parse(answer.body())
         if self._ride.seat is not None:
@@ -191,6 +218,7 @@ class Voyage:
         except StopIteration as done:
             if isinstance(done.value, Entry):
                 self.leave()
+                self._refresh_if_stale(done.value)
                 return _replay(done.value, wire, params)
             step = done.value
         except BaseException:
@@ -220,6 +248,10 @@ class Voyage:
             pass
         if not flight.streamed:
             yield from self._request.route.wire.unfold(flight.body(), flight.cuts)
+
+    def _refresh_if_stale(self, entry: Entry) -> None:
+        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
+            self._client.refresh(self._ride.again(), self._request)
 
     # One step each.
 
@@ -306,7 +338,22 @@ class Voyage:
         return "stalled"
 
     def leave(self) -> None:
-        """Leave the flight; close the way upstream if nobody else needs it."""
+        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
+        if self._ride.finishes_alone():
+            threading.Thread(target=self._finish, name="ostinato-finish", daemon=True).start()
+            return
         source = self._ride.leave()
         if source is not None:
             source.close()
+
+    def _finish(self) -> None:
+        """Read an answer that nobody waits for to its end."""
+        try:
+            step = self._steps.send(None)
+            while True:
+                step = self._steps.send(None if isinstance(step, Events) else self.do(step))
+        except (StopIteration, OstinatoError):
+            pass
+        finally:
+            self._ride.cache = None  # it is finished: leave this time
+            self.leave()

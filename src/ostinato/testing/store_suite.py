@@ -18,7 +18,6 @@ assertions: `pytest.register_assert_rewrite("ostinato.testing.store_suite")` bef
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import os
 import threading
@@ -26,81 +25,16 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any, Literal
 
 from ostinato.caching.stores.contract import Store
 from ostinato.testing.clock import ManualClock
+from ostinato.testing.store_face import OTHER_SCOPE, SCOPE, Face, both_faces, key_of
 
 MEBIBYTE = 2**20
-SCOPE = b"scope--1"
-OTHER_SCOPE = b"scope--2"
 
 
-def key_of(name: object, scope: bytes = SCOPE) -> bytes:
-    """Return a key of 40 bytes as the cache makes them, another for another `name`."""
-    return scope + hashlib.sha256(repr(name).encode()).digest()
-
-
-class Face:
-    """One store through its sync methods, or through their async twins under one event loop."""
-
-    def __init__(self, store: Store, kind: Literal["sync", "async"]) -> None:
-        self.store = store
-        self._runner = asyncio.Runner() if kind == "async" else None
-
-    def get(self, key: bytes) -> bytes | None:
-        if self._runner is None:
-            return self.store.get(key)
-        return self._runner.run(self.store.aget(key))
-
-    def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
-        if self._runner is None:
-            self.store.set(key, value, ttl_s)
-        else:
-            self._runner.run(self.store.aset(key, value, ttl_s))
-
-    def delete(self, key: bytes) -> bool:
-        if self._runner is None:
-            return self.store.delete(key)
-        return self._runner.run(self.store.adelete(key))
-
-    def clear(self, scope: bytes = b"") -> int:
-        if self._runner is None:
-            return self.store.clear(scope)
-        return self._runner.run(self.store.aclear(scope))
-
-    def close(self) -> None:
-        if self._runner is None:
-            self.store.close()
-        else:
-            self._runner.run(self.store.aclose())
-
-    def leave(self) -> None:
-        """Close the event loop; the store stays as it is."""
-        if self._runner is not None:
-            self._runner.close()
-
-
-def both_faces(behaviour: Callable[[Any, Face], None]) -> Callable[[Any], None]:
-    """Run `behaviour` twice, each time on a new store: sync, then async."""
-
-    @wraps(behaviour)
-    def test(self: StoreSuite) -> None:
-        for kind in ("sync", "async"):
-            with self.opened() as store:
-                face = Face(store, kind)  # type: ignore[arg-type]
-                try:
-                    behaviour(self, face)
-                except BaseException as exc:
-                    exc.add_note(f"through the {kind} methods")
-                    raise
-                finally:
-                    face.leave()
-
-    # What is wrapped takes a store; pytest must not look for a fixture of that name.
-    del test.__wrapped__  # type: ignore[attr-defined]
-    return test
+def nothing() -> None:
+    """Do nothing: leave what was set to be written behind."""
 
 
 class StoreSuite:
@@ -160,7 +94,7 @@ class StoreSuite:
 
     @both_faces
     def test_a_later_value_replaces_an_earlier_one(self, face: Face) -> None:
-        for flush in (lambda: None, face.store.flush):
+        for flush in (nothing, face.store.flush):
             for value in (b"one", b"two", b"", b"three" * 1000):
                 face.set(key_of("k"), value)
                 flush()
@@ -179,7 +113,7 @@ class StoreSuite:
 
     @both_faces
     def test_an_entry_lives_until_its_time_and_not_a_moment_longer(self, face: Face) -> None:
-        for name, flush in (("waiting", lambda: None), ("written", face.store.flush)):
+        for name, flush in (("waiting", nothing), ("written", face.store.flush)):
             face.set(key_of(name), b"value", 10)
             flush()
             self.clock.advance(9.5)
@@ -218,7 +152,7 @@ class StoreSuite:
 
     @both_faces
     def test_a_deleted_entry_is_gone(self, face: Face) -> None:
-        for flush in (lambda: None, face.store.flush):
+        for flush in (nothing, face.store.flush):
             face.set(key_of("k"), b"value")
             face.set(key_of("other"), b"stays")
             flush()
@@ -232,7 +166,7 @@ class StoreSuite:
 
     @both_faces
     def test_clearing_a_scope_leaves_the_others(self, face: Face) -> None:
-        for flush in (lambda: None, face.store.flush):
+        for flush in (nothing, face.store.flush):
             for number in range(5):
                 face.set(key_of(number), b"mine")
                 face.set(key_of(number, OTHER_SCOPE), b"theirs")
@@ -263,6 +197,37 @@ class StoreSuite:
         self.clock.advance(2)
 
         assert face.clear() == 1
+
+    def test_a_scan_meets_every_live_entry_of_a_scope_once(self) -> None:
+        with self.opened() as store:
+            for number in range(150):
+                store.set(key_of(number), str(number).encode())
+                store.set(key_of(number, OTHER_SCOPE), b"theirs")
+            store.set(key_of("dead"), b"dead", 1)
+            store.flush()
+            for number in range(100, 200):
+                store.set(key_of(number), str(number).encode())
+            self.clock.advance(1)
+            found = list(store.scan(SCOPE))
+
+            assert sorted(found) == sorted((key_of(number), str(number).encode()) for number in range(200))
+            assert len(list(store.scan())) == 350
+            assert len(list(store.scan(b"scope--"))) == 350
+            assert list(store.scan(b"absent")) == []
+
+    def test_a_scan_survives_what_is_changed_meanwhile(self) -> None:
+        with self.opened() as store:
+            for number in range(50):
+                store.set(key_of(number), b"v")
+            store.flush()
+            met = set()
+            for key, _ in store.scan():
+                met.add(key)
+                store.get(key_of(7))
+                store.delete(key_of(9))
+                store.set(key_of(("new", key)), b"w")
+
+            assert {key_of(number) for number in range(50)} - met <= {key_of(9)}
 
     @both_faces
     def test_a_value_larger_than_the_store_is_not_kept_and_nor_is_the_older_one(self, face: Face) -> None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "httpx2.HTTPTransport", "httpx2.AsyncHTTPTransport")
 
+MAX_CONNECTIONS = 1000
+"""In one pool. A request beyond waits for one of the others to end."""
+
 
 def proxy_for(target: Target) -> str | None:
     """Return the URL of the proxy that the environment (or the system) names for `target`, or None.
@@ -48,14 +51,15 @@ def _is_within(host: str, networks: str) -> bool:
 
 
 def open_transport(kind: type[T], scheme: str, proxy: str | None) -> T:
-    """Return one of the library's transports: a pool of connections, wide enough that it is the caller who
-    decides how much goes on at once.
+    """Return one of the library's transports, with connections for more than any caller does at once.
 
     Raises: ConfigurationError: the proxy's URL is unusable.
     """
     import httpx2
 
-    limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=60.0)
+    error: ConfigurationError
+
+    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=60.0)
     options = _keepalive()
     try:
         return kind(verify=trust(scheme), limits=limits, socket_options=options, proxy=proxy)

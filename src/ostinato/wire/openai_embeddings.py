@@ -12,7 +12,6 @@ from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.records import Embeddings
 from ostinato.wire.contract import Built, Json
 from ostinato.wire.openai_chat.failure import event_error, request_id
-from ostinato.wire.openai_chat.request import UNKEYED
 from ostinato.wire.openai_chat.usage import usage_record
 from ostinato.wire.values import check_json, kind_of
 
@@ -22,7 +21,7 @@ _NOT_SENT = frozenset({"extra_body", "stream"})
 def build_embeddings(model: str, inputs: Sequence[Any], params: Json) -> Built:
     """Return the request that embeds `inputs`: texts, or lists of token ids. `params` may hold `extra_body`.
 
-    Raises: BadRequestError: an input is neither, or empty, or a parameter is nothing that JSON can carry.
+    Raises: BadRequestError: an input is neither, or a parameter is nothing that JSON can carry.
     """
     if not isinstance(inputs, list | tuple) or not inputs:
         raise BadRequestError("input must be a text or a list of at least one")
@@ -40,25 +39,23 @@ def build_embeddings(model: str, inputs: Sequence[Any], params: Json) -> Built:
 
 def _input(item: Any, index: int) -> Any:
     path = f"input[{index}]"
-    if isinstance(item, str):
-        if not item:
-            raise BadRequestError(f"{path} is an empty text, which has no embedding")
-    elif not isinstance(item, list | tuple) or not item or not all(type(token) is int for token in item):
+    if not isinstance(item, str) and not _is_tokens(item):
         raise BadRequestError(f"{path} must be a text or a list of token ids, not {kind_of(item)}")
     return check_json(item, path)
 
 
-def keyed_embeddings(body: Json) -> Json:
-    """Return a request's body without what is no part of a key; with one input it is what an item's key is made of."""
-    return {name: value for name, value in body.items() if name not in UNKEYED}
+def _is_tokens(item: Any) -> bool:
+    return isinstance(item, list | tuple) and bool(item) and all(type(token) is int for token in item)
 
 
-def split_embeddings(body: Json, headers: Mapping[str, str] | None = None) -> list[Json]:
+def split_embeddings(body: Any, headers: Mapping[str, str] | None = None) -> list[Json]:
     """Return the items of an answer, in the order of the inputs.
 
     Raises: APIError: what the vendor says went wrong. APIResponseError: the answer is no list of embeddings, or
         its items do not number the inputs.
     """
+    if not isinstance(body, dict):
+        raise APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
     data = body.get("data")
     if type(data) is not list or body.get("error"):
         failure = event_error(body)

@@ -84,7 +84,7 @@ def plain_object(value: Json, depth: int) -> Json:
     return value if changed is None else changed
 
 
-def _array(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any] | tuple[Any, ...]:
+def _array(value: list[Any], depth: int) -> list[Any]:
     if depth > MAX_DEPTH:
         raise Flaw(f"is nested more than {MAX_DEPTH} levels deep, or contains itself")
     changed: list[Any] | None = None
@@ -128,10 +128,9 @@ def _unusual(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return plain_object(value, depth)
     if isinstance(value, list | tuple):
-        items = _array(list(value), depth)
-        return value if type(value) is not tuple and items == value else items
+        return _array(list(value), depth)
     if isinstance(value, str):
-        return _text(str.__str__(value) if type(value).__str__ is str.__str__ else str.__add__(value, ""))
+        return _text(str.__str__(value))
     if isinstance(value, int):
         return int.__index__(value)
     if isinstance(value, float):

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 text = st.text(max_size=12) | st.sampled_from(["", "𝄞 🎵", "é\n", "{"])
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False, allow_infinity=False) | text
-names = st.sampled_from(
-    "id type index name role text thinking content refusal object usage p ostinato delta message error own".split()
-) | st.text(max_size=3)
+NAMES = "id type index name role text thinking content refusal object usage p ostinato delta message error own"
+names = st.sampled_from(NAMES.split()) | st.text(max_size=3)
 values: st.SearchStrategy[Any] = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=6
 )

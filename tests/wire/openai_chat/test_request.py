@@ -95,7 +95,7 @@ def test_messages_that_no_request_can_carry_are_an_error_that_names_the_place(me
 
 @pytest.mark.parametrize("value", [float("nan"), {1}, b"x", {"a": {2: 1}}])
 def test_a_parameter_that_json_cannot_carry_is_an_error_that_names_it(value: Any) -> None:
-    with pytest.raises(BadRequestError, match="^logit_bias"):
+    with pytest.raises(BadRequestError, match=r"^logit_bias"):
         built(logit_bias=value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 
@@ -30,6 +31,9 @@ class Store(Protocol):
 
     def delete(self, key: bytes) -> bool:
         """Forget `key`. Return whether it was there."""
+
+    def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield each key that starts with `scope`, with its value, in no order; what is set meanwhile may be missing."""
 
     def clear(self, scope: bytes = b"") -> int:
         """Forget every key that starts with `scope`, all when empty. Return how many there were."""

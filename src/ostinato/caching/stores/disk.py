@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.disk_file import CacheFile
-from ostinato.caching.stores.disk_writer import MARKS, Writer, integers_of
+from ostinato.caching.stores.disk_writer import MARKS, Writer
 from ostinato.caching.stores.folder import Folder, Identity
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.caching.stores.front import Front
+from ostinato.caching.stores.rows import COUNT, GENERATION, LOOKUP, integers_of, within
 from ostinato.errors import ConfigurationError, StoreError
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 LOOK_S = 1.0
 """How often a process looks whether others changed the file: what it may answer from memory too long."""
 LARGEST_BYTES = 512 * 2**20
 """SQLite takes no value of a gigabyte; half of it leaves room for its row."""
 FORK_WAIT_S = 2.0
-
-LOOKUP = "SELECT key, value, expires_at FROM ostinato_entries WHERE scope = ? AND digest = ?"
 
 
 class DiskStore:
@@ -72,6 +74,7 @@ class DiskStore:
         self._writer = Writer(self._file, self._front, max_bytes=max_bytes, clock=clock)
         self._identity: Identity | None = None
         self._looked_at = self._look_at = 0.0
+        self._at_rest = True
         renew_after_fork(self)
         # Runs when the store is collected, and when the interpreter ends.
         weakref.finalize(self, self._writer.close, for_good=True)
@@ -113,6 +116,28 @@ class DiskStore:
             # A reader may have kept what it found before the file was changed.
             self._front.forget(key)
 
+    def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        now = self._clock()
+        waiting = self._front.waiting(scope)
+        for key, (value, expires_at) in waiting.items():
+            if expires_at is None or now < expires_at:
+                yield key, value
+        # One row a query: no reader is held while the caller thinks. `+` keeps SQLite from sorting by the index.
+        condition, parameters = within(scope)
+        sql = (
+            "SELECT id, key, value, expires_at FROM ostinato_entries"  # noqa: S608
+            f" WHERE id > ? AND +{condition} ORDER BY id LIMIT 1"
+        )
+        seen = set(waiting)
+        row = self._file.fetch(sql, (0, *parameters))
+        while row is not None:
+            last, key, value, expires_at = row
+            # An entry that is used moves to the young end, and would be met again.
+            if key not in seen and (expires_at is None or now < expires_at):
+                seen.add(key)
+                yield key, value
+            row = self._file.fetch(sql, (last, *parameters))
+
     def clear(self, scope: bytes = b"") -> int:
         try:
             return self._writer.clear(scope)
@@ -126,7 +151,7 @@ class DiskStore:
         entries = used_bytes = 0
         problem = None
         try:
-            row = self._file.fetch("SELECT count(*) FROM ostinato_entries")
+            row = self._file.fetch(COUNT)
             if row is not None:
                 entries = row[0]
                 pages, free, page_bytes = (
@@ -176,13 +201,13 @@ class DiskStore:
         self._writer.disconnect()
         self._file.open_lock.acquire()
         # SQLite's locks do not survive a fork, and a child must not even close what its parent opened.
-        self._file.close_readers(FORK_WAIT_S)
+        self._at_rest = self._file.close_readers(FORK_WAIT_S)
         self._front.lock.acquire()
 
     def after_fork(self, *, in_child: bool) -> None:
         if in_child:
             self._front.renew()
-            self._file.renew()
+            self._file.renew(at_rest=self._at_rest)
             self._writer.renew()
         else:
             self._front.lock.release()
@@ -192,8 +217,8 @@ class DiskStore:
     def _expiry(self, ttl_s: float | None) -> float | None:
         if ttl_s is None:
             return None
-        # SQLite keeps a NaN as NULL, which would be forever.
-        return self._clock() + (ttl_s if ttl_s > 0 else 0)
+        # Never NaN: SQLite keeps it as NULL, which would be forever.
+        return self._clock() + max(0.0, ttl_s)
 
     def _look_around(self, now: float) -> None:
         """Let go of what is near if another process replaced the file, or an entry in it."""
@@ -207,7 +232,7 @@ class DiskStore:
             if identity is None:
                 return
             front.filling = self._folder.file_bytes() * 2 > self.max_bytes
-            row = self._file.fetch("SELECT generation FROM ostinato_state")
+            row = self._file.fetch(GENERATION)
             if row is not None:
                 front.saw(row[0], row[0])
         except StoreError:
@@ -217,7 +242,7 @@ class DiskStore:
             self._writer.wake()
 
 
-async def _in_thread(work: Callable[..., Any], *arguments: Any) -> Any:
+async def _in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
     import asyncio  # the caller's loop has loaded it; a program without one never does
 
     return await asyncio.to_thread(work, *arguments)

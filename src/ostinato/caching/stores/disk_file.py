@@ -10,25 +10,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ostinato.caching.stores.folder import Folder, Identity
+from ostinato.caching.stores.rows import SCHEMA
 from ostinato.errors import StoreError
 
 VERSION = 1
 RETRY_S = 5.0
 BUSY_S = 1.0
 PAGE_BYTES = 8192
-
-SCHEMA = (
-    # The id is the age: the oldest lie together, and removing them frees whole pages. Lookups go through the
-    # index, over two 64-bit integers taken from the key; the key itself is compared on every read.
-    "CREATE TABLE IF NOT EXISTS ostinato_entries (id INTEGER PRIMARY KEY, scope INTEGER NOT NULL,"
-    " digest INTEGER NOT NULL, expires_at REAL, used INTEGER NOT NULL DEFAULT 0, key BLOB NOT NULL,"
-    " value BLOB NOT NULL)",
-    "CREATE UNIQUE INDEX IF NOT EXISTS ostinato_by_key ON ostinato_entries (scope, digest)",
-    "CREATE INDEX IF NOT EXISTS ostinato_by_expiry ON ostinato_entries (expires_at) WHERE expires_at IS NOT NULL",
-    # How often an entry was replaced or removed: what tells other processes that their memory tier is stale.
-    "CREATE TABLE IF NOT EXISTS ostinato_state (generation INTEGER NOT NULL)",
-    "INSERT INTO ostinato_state SELECT 0 WHERE NOT EXISTS (SELECT * FROM ostinato_state)",
-)
 
 EVERY_CONNECTION = (
     "PRAGMA mmap_size = 0",  # a mapped file that somebody cuts short kills the process; cached pages are as fast
@@ -87,15 +75,16 @@ class Readers:
     Whoever gives one back to a retired set closes it, so a set ends without waiting for its readers.
     """
 
-    __slots__ = ("_closed", "_lock", "gone", "idle", "identity", "opened", "retired")
+    __slots__ = ("_close", "_closed", "_lock", "gone", "identity", "idle", "opened", "retired")
 
-    def __init__(self, identity: Identity | None) -> None:
+    def __init__(self, identity: Identity | None, close: Callable[[sqlite3.Connection], None]) -> None:
         self.identity = identity
         self.idle: list[sqlite3.Cursor] = []
         self.opened = 0
         self.retired = False
         self.gone = threading.Event()
         """Set when retired and the last connection is closed."""
+        self._close = close
         self._closed = 0
         self._lock = threading.Lock()
 
@@ -107,7 +96,7 @@ class Readers:
         """Close what is idle in a retired set."""
         with self._lock:
             while self.idle:
-                close(self.idle.pop().connection)
+                self._close(self.idle.pop().connection)
                 self._closed += 1
             if self._closed == self.opened:
                 self.gone.set()
@@ -121,7 +110,8 @@ class CacheFile:
         self.errors = 0
         self.outage = Outage(clock)
         self.open_lock = threading.RLock()
-        self._readers = Readers(None)
+        self._readers = Readers(None, self.let_go)
+        self._inherited: Readers | None = None
         self._warned: set[str] = set()
 
     def fetch(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
@@ -142,7 +132,9 @@ class CacheFile:
             readers.idle.append(reader)
             if readers.retired:
                 readers.drain()
-        return self._read_failed(failure, readers)
+        readers.retire()
+        self._open_failed(failure, readers.identity)
+        return None
 
     def watch(self) -> Identity | None:
         """Return which file is there, and let go of the connections to any other."""
@@ -159,6 +151,7 @@ class CacheFile:
             sqlite3.Error: SQLite cannot open it; where it is corrupt, it is set aside.
             StoreError: The folder is refused, or the file is of a newer ostinato.
         """
+        self._check()
         if create:
             self.folder.prepare()
         elif self.folder.identity() is None:
@@ -199,22 +192,37 @@ class CacheFile:
             self._warned.add(kind)
             logging.getLogger("ostinato").warning("%s", message)
 
+    def let_go(self, connection: sqlite3.Connection) -> None:
+        """Close `connection` while nobody renames the file.
+
+        The last one to close removes the log by its name: after a renaming that would be another file's log.
+        """
+        try:
+            with self.folder.locked(alone=False):
+                close(connection)
+        except StoreError:
+            close(connection)
+
     def close_readers(self, wait_s: float = 0.0) -> bool:
         """Close every reader once it is given back. Return whether all were within `wait_s`."""
         self._readers.retire()
         return self._readers.gone.wait(wait_s)
 
-    def renew(self) -> None:
-        """Start over in a forked child."""
+    def renew(self, *, at_rest: bool) -> None:
+        """Start over in a forked child, for good without the file unless its parent's connections were closed."""
         self.open_lock = threading.RLock()
+        if not at_rest:
+            # Neither used nor closed: SQLite would drop the parent's locks, or believe in locks that are not there.
+            self._inherited = self._readers
+        self._readers = Readers(None, self.let_go)
 
     def _open_reader(self) -> tuple[Readers, sqlite3.Cursor] | None:
         with self.open_lock:
             self.outage.refuse()
             identity: Identity | None = None
             try:
+                self._check()
                 if self.folder.identity() is None:
-                    self._complain()
                     return None
                 with self.folder.locked(alone=False):
                     identity = self.folder.identity()
@@ -222,20 +230,23 @@ class CacheFile:
                         return None
                     connection, version = self._connect(READER)
                 if version == 0:
-                    close(connection)
+                    self.let_go(connection)
                     return None
             except sqlite3.Error as exc:
-                return self._open_failed(exc, identity)
+                self._open_failed(exc, identity)
+                return None
             except StoreError as exc:
                 raise self.fail(self.outage, exc) from exc
             self.outage.end()
             if self._readers.identity != identity or self._readers.retired:
                 self._readers.retire()
-                self._readers = Readers(identity)
+                self._readers = Readers(identity, self.let_go)
             self._readers.opened += 1
             return self._readers, connection.cursor()
 
-    def _complain(self) -> None:
+    def _check(self) -> None:
+        if self._inherited is not None:
+            raise StoreError("this process was forked in the middle of a read; open the disk cache after the fork")
         complaint = self.folder.complaint()
         if complaint is not None:
             raise StoreError(complaint)
@@ -249,10 +260,6 @@ class CacheFile:
             self.errors += 1
             raise StoreError("another process keeps the disk cache to itself at the moment") from exc
         raise self.fail(self.outage, exc) from exc
-
-    def _read_failed(self, exc: sqlite3.Error, readers: Readers) -> None:
-        readers.retire()
-        self._open_failed(exc, readers.identity)
 
     def _connect_and_build(self) -> sqlite3.Connection:
         connection, version = self._connect(WRITER)
@@ -283,18 +290,21 @@ class CacheFile:
                 connection.execute(pragma).fetchall()
             # This read opens the log as well: file and log belong together while the folder is locked.
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > VERSION:
-                raise StoreError(
-                    f"{str(self.folder.file)!r} was written by a newer ostinato (format {version}, this one knows"
-                    f" {VERSION}); update ostinato, or give another folder"
-                )
+            self._check_version(version)
         except BaseException:
             close(connection)
             raise
         return connection, version
 
+    def _check_version(self, version: int) -> None:
+        if version > VERSION:
+            raise StoreError(
+                f"{str(self.folder.file)!r} was written by a newer ostinato (format {version}, this one knows"
+                f" {VERSION}); update ostinato, or give another folder"
+            )
+
 
 def close(connection: sqlite3.Connection) -> None:
-    """Close `connection`, whatever state it is in."""
+    """Close `connection`, whatever state it is in. The folder is locked."""
     with contextlib.suppress(sqlite3.Error):
         connection.close()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
-import struct
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ostinato.caching.stores.disk_file import CacheFile, Outage, close, verdict
+from ostinato.caching.stores.disk_file import CacheFile, Outage, verdict
 from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
 from ostinato.caching.stores.folder import Identity
-from ostinato.caching.stores.front import Front, Pending
+from ostinato.caching.stores.front import Front
+from ostinato.caching.stores.rows import GENERATION, Batch, bump, insert, integers_of, last_id, remove, remove_some
 from ostinato.errors import StoreError
 
 Result = TypeVar("Result")
-Batch = Sequence[tuple[bytes, Pending]]
 
 BATCH = 50
 MOST_BATCH_BYTES = 4 * 2**20
@@ -32,10 +31,6 @@ MARKS = 256
 """How many used entries are worth a transaction of their own."""
 PURGE_S = 10.0
 BUSY_TRIES = 10
-CLEAR_STEP = 2000
-
-integers_of = struct.Struct("<qq").unpack_from
-"""Return the two integers that a key is looked up by: of its scope and of its digest."""
 
 
 class BusyError(StoreError):
@@ -67,7 +62,7 @@ class Writer:
     def put(self, key: bytes, value: bytes, expires_at: float | None) -> bool:
         """Let `value` be written behind the caller. Return whether so much waits that `relieve` is due."""
         waiting = self.front.put(key, value, expires_at)
-        if waiting == 1 or waiting == BATCH:  # noqa: PLR1714: a set is slower, and this is every write
+        if waiting in {1, BATCH}:
             self.wake()
         return self.front.pending_bytes > PENDING_BYTES
 
@@ -145,7 +140,7 @@ class Writer:
 
     def delete(self, key: bytes) -> bool:
         """Remove `key` from the file. Return whether it was there and alive."""
-        return bool(self._change(partial(self._delete, key)))
+        return bool(self._change(partial(remove, key=key, now=self._clock())))
 
     def clear(self, scope: bytes) -> int:
         """Remove every key of `scope` from what waits and from the file. Return how many were alive."""
@@ -156,9 +151,9 @@ class Writer:
                 except BusyError:
                     break
             count = 0
-            last = self._change(_last_id)
+            last = self._change(last_id)
             while last:
-                step = self._change(partial(self._clear, scope, last))
+                step = self._change(partial(remove_some, scope=scope, last=last, now=self._clock()))
                 if step is None or step[0] == 0:
                     break
                 count += step[1]
@@ -190,7 +185,7 @@ class Writer:
         """Close the writer's connection; the next batch opens another."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            close(opened[0])
+            self.file.let_go(opened[0])
 
     def renew(self) -> None:
         """Start over in a forked child: no thread, no connection, nothing that waits."""
@@ -294,9 +289,7 @@ class Writer:
         connection.execute(f"PRAGMA journal_size_limit = {self._log_bytes}").fetchall()
         return connection
 
-    def _store(
-        self, batch: Batch, marks: Sequence[bytes], connection: sqlite3.Connection
-    ) -> tuple[int, int, int, int]:
+    def _store(self, batch: Batch, marks: Sequence[bytes], connection: sqlite3.Connection) -> tuple[int, int, int, int]:
         now = self._clock()
         expired = evicted = 0
         if not self._purged_at <= now < self._purged_at + PURGE_S:
@@ -307,33 +300,11 @@ class Writer:
         if batch:
             incoming = sum(len(value) + ROW_OVERHEAD for _, (value, _) in batch)
             evicted = make_room(connection, incoming, self._max_bytes)
-            replaced = _insert(connection, batch)
+            replaced = insert(connection, batch)
         if marks:
             mark_used(connection, [integers_of(key) for key in marks])
-        before = connection.execute("SELECT generation FROM ostinato_state").fetchone()[0]
-        return before, _bump(connection) if replaced else before, evicted, expired
-
-    def _delete(self, key: bytes, connection: sqlite3.Connection) -> bool:
-        row = connection.execute(
-            "DELETE FROM ostinato_entries WHERE scope = ? AND digest = ? AND key = ? RETURNING expires_at",
-            (*integers_of(key), key),
-        ).fetchone()
-        if row is None:
-            return False
-        _bump(connection)
-        return row[0] is None or self._clock() < row[0]
-
-    def _clear(self, scope: bytes, last: int, connection: sqlite3.Connection) -> tuple[int, int]:
-        condition, parameters = _within(scope)
-        rows = connection.execute(
-            "DELETE FROM ostinato_entries WHERE id IN"  # noqa: S608: `condition` is one of two constants
-            f" (SELECT id FROM ostinato_entries WHERE {condition} AND id <= ? LIMIT {CLEAR_STEP}) RETURNING expires_at",
-            (*parameters, last),
-        ).fetchall()
-        if rows:
-            _bump(connection)
-        now = self._clock()
-        return len(rows), sum(1 for (expires_at,) in rows if expires_at is None or now < expires_at)
+        before = connection.execute(GENERATION).fetchone()[0]
+        return before, bump(connection) if replaced else before, evicted, expired
 
     def _tidy(self, *, shrink: bool) -> None:
         """Cut the log where readers kept it from starting over, and the file where little is left in it."""
@@ -372,43 +343,6 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
             connection.execute("ROLLBACK")
         raise
     return result
-
-
-def _insert(connection: sqlite3.Connection, batch: Batch) -> bool:
-    """Write `batch`. Return whether it replaced anything.
-
-    One statement for all rows: SQLite lets go of the interpreter's lock at each statement, and a busy
-    thread beside it takes its time to give it back.
-    """
-    columns = "INTO ostinato_entries (scope, digest, expires_at, key, value) VALUES"
-    rows = ", ".join(["(?, ?, ?, ?, ?)"] * len(batch))
-    parameters: list[Any] = []
-    for key, (value, expires_at) in batch:
-        parameters += (*integers_of(key), expires_at, key, value)
-    inserted = connection.execute(f"INSERT OR IGNORE {columns} {rows}", parameters).rowcount
-    if inserted == len(batch):
-        return False
-    connection.execute(f"INSERT OR REPLACE {columns} {rows}", parameters)
-    return True
-
-
-def _bump(connection: sqlite3.Connection) -> int:
-    generation: int = connection.execute(
-        "UPDATE ostinato_state SET generation = generation + 1 RETURNING generation"
-    ).fetchone()[0]
-    return generation
-
-
-def _last_id(connection: sqlite3.Connection) -> int:
-    last: int = connection.execute("SELECT coalesce(max(id), 0) FROM ostinato_entries").fetchone()[0]
-    return last
-
-
-def _within(scope: bytes) -> tuple[str, tuple[Any, ...]]:
-    """Return the condition that a row is of `scope`, and its parameters."""
-    if len(scope) == 8:
-        return "scope = ?", struct.unpack("<q", scope)
-    return "substr(key, 1, ?) = ?", (len(scope), scope)
 
 
 def _flush_when_worker_ends(writer: Writer) -> None:

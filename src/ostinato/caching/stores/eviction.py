@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+MOVE = "UPDATE ostinato_entries SET used = 0, id = (SELECT max(id) + 1 FROM ostinato_entries) WHERE id = ?"
+
 ROW_OVERHEAD = 150
 """Bytes that an entry takes in table and index beside its value, roughly."""
 STEP = 32
@@ -49,10 +51,7 @@ def make_room(connection: sqlite3.Connection, incoming_bytes: int, max_bytes: in
             last = row_id
             if used and moved < MOST_MOVED:
                 moved += 1
-                connection.execute(
-                    "UPDATE ostinato_entries SET used = 0, id = (SELECT max(id) + 1 FROM ostinato_entries) WHERE id = ?",
-                    (row_id,),
-                )
+                connection.execute(MOVE, (row_id,))
                 continue
             excess -= size + ROW_OVERHEAD
             if excess <= 0:

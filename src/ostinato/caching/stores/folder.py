@@ -6,23 +6,22 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from ostinato.errors import StoreError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows, where an open file cannot be renamed either
-    fcntl = None  # type: ignore[assignment]
 
 Identity = tuple[int, int]
 """Device and inode: what stays with a file when its name goes to another."""
 
 FILE_NAME = "cache.db"
 SUFFIXES = ("-wal", "-shm", "")
-"""What SQLite keeps beside the file, and the file: in this order a half-done renaming leaves no log without its file."""
+"""What SQLite keeps beside the file, and the file: in this order a half-done renaming leaves no log to a new file."""
 
 KEPT_ASIDE = 3
 LOCK_TRIES = 1000
@@ -39,7 +38,7 @@ class Folder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100: Path.resolve would follow the symlink that is to be refused
+        self.path = os.path.abspath(path)  # noqa: PTH100  # Path.resolve follows the symlink that is to be refused
         self.file = Path(self.path, FILE_NAME)
 
     def complaint(self) -> str | None:
@@ -124,8 +123,11 @@ class Folder:
         Without it a process could open `cache.db` before a renaming and its log after it, and mix the two.
         """
         self._check()
+        if sys.platform == "win32":  # where an open file cannot be renamed, and a folder not be opened
+            yield
+            return
         with self._refusals():
-            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             _lock(handle, alone=alone)
             yield
@@ -150,7 +152,9 @@ class Folder:
     def _set_aside_before(self) -> list[int]:
         start = f"{FILE_NAME}.corrupt-"
         names = os.listdir(self.path)  # noqa: PTH208
-        return sorted(int(name[len(start) :]) for name in names if name.startswith(start) and name[len(start) :].isdigit())
+        return sorted(
+            int(name[len(start) :]) for name in names if name.startswith(start) and name[len(start) :].isdigit()
+        )
 
     def _check(self) -> None:
         complaint = self.complaint()
@@ -185,8 +189,6 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _lock(handle: int, *, alone: bool) -> None:
-    if fcntl is None:
-        return
     kind = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB
     for _ in range(LOCK_TRIES):
         try:

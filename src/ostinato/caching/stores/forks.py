@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from functools import cache
 from typing import Protocol
 
 
@@ -24,17 +25,20 @@ class Forkable(Protocol):
 _guard = threading.RLock()
 _holders: weakref.WeakSet[Forkable] = weakref.WeakSet()
 _resting: list[Forkable] = []
-_hooked = False
 
 
 def renew_after_fork(holder: Forkable) -> None:
     """Call `holder` around every fork of this process, for as long as it lives."""
-    global _hooked  # noqa: PLW0603: hooks cannot be taken back, so there is one set of them
     with _guard:
         _holders.add(holder)
-        if not _hooked and hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_rest, after_in_parent=_resume, after_in_child=_renew)
-            _hooked = True
+        _hook()
+
+
+@cache
+def _hook() -> None:
+    """Register the hooks, the first time: they cannot be taken back."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_rest, after_in_parent=_resume, after_in_child=_renew)
 
 
 def _rest() -> None:

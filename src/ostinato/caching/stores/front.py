@@ -50,6 +50,11 @@ class Front:
             self.pending_bytes += len(value) - len(old[0])
             return 0
 
+    def waiting(self, scope: bytes) -> dict[bytes, Pending]:
+        """Return what waits of `scope`, expired or not."""
+        with self.lock:
+            return {key: entry for key, entry in self.pending.items() if key.startswith(scope)}
+
     def take(self, most: int, most_bytes: int) -> list[tuple[bytes, Pending]]:
         """Return what waits longest: at least one if any does. It goes on waiting until settled."""
         with self.lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ostinato.caching.stores.forks import renew_after_fork
@@ -97,15 +97,15 @@ class MemoryStore:
             self._bytes -= _size(key, entry)
             return self._is_live(entry)
 
+    def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in self._keys():
+            entry = self._table.get(key)
+            if entry is not None and key.startswith(scope) and self._is_live(entry):
+                yield key, entry[0] if isinstance(entry, tuple) else entry
+
     def clear(self, scope: bytes = b"") -> int:
         with self._lock:
-            if not scope:
-                count = sum(map(self._is_live, list(self._table.values())))
-                self._table.clear()
-                self._bytes = 0
-                return count
-            # list() is one C call: readers may mark entries meanwhile, which a loop over the table would not survive.
-            return sum(self.delete(key) for key in list(self._table) if key.startswith(scope))
+            return sum(self.delete(key) for key in self._keys() if key.startswith(scope))
 
     def flush(self) -> None:
         """Return: memory is as durable as it gets."""
@@ -147,6 +147,10 @@ class MemoryStore:
             self._lock = threading.RLock()
         else:
             self._lock.release()
+
+    def _keys(self) -> list[bytes]:
+        # list() is one C call: readers may mark entries meanwhile, which a loop over the table would not survive.
+        return list(self._table)
 
     def _is_live(self, entry: bytes | tuple[bytes, float]) -> bool:
         return not isinstance(entry, tuple) or self._clock() < entry[1]

@@ -16,11 +16,14 @@
   process the same goes over HTTP: see `ostinato.testing.emulator.admin`.
 - **Records.** `emulator.calls` holds every request, what was billed for it, and whether its client hung up.
 - **Prompt caches.** The vendors' published rules, on a clock that `emulator.advance(seconds)` moves.
-- **Vendors.** OpenAI (chat, embeddings, models). A vendor is a `Dialect`.
+- **Vendors.** OpenAI (chat, embeddings, models), Anthropic (messages, token counts, models), Bedrock (Converse, and
+  Invoke with Anthropic's body, both streamed or not, token counts). A vendor is a `Dialect`.
 """
 
 from __future__ import annotations
 
+from ostinato.testing.emulator.anthropic import Anthropic
+from ostinato.testing.emulator.bedrock import Bedrock
 from ostinato.testing.emulator.calls import Outcome, RecordedCall
 from ostinato.testing.emulator.dialect import Answer, Dialect, World
 from ostinato.testing.emulator.openai import OpenAI, count_prompt_tokens
@@ -30,6 +33,8 @@ from ostinato.testing.emulator.server import Emulator, serve
 
 __all__ = [
     "Answer",
+    "Anthropic",
+    "Bedrock",
     "Dialect",
     "Emulator",
     "OpenAI",

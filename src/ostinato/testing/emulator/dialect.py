@@ -44,8 +44,8 @@ class Dialect(Protocol):
 
     name: str
 
-    def owns(self, path: str) -> bool:
-        """Return whether requests to `path` are this vendor's."""
+    def owns(self, call: RecordedCall) -> bool:
+        """Return whether a request is for this vendor, by its path and headers alone."""
 
     def key(self, call: RecordedCall) -> str | None:
         """Return the API key that a request carries, or None."""

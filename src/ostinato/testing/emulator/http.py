@@ -141,11 +141,6 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._transport.abort()
 
-    async def ended(self) -> None:
-        """Return when no request is being answered any more."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
-
     # From bytes to requests.
 
     def _next(self) -> None:

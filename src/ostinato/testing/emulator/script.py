@@ -32,6 +32,8 @@ class Reply:
     arguments that are left out are written to the tool's schema. Empty: none, although the request has tools."""
     pieces: tuple[str, ...] | None = None
     """The text, cut as a stream shall cut it; instead of `text`."""
+    redacted_thinking: bool = False
+    """Where the model thinks aloud, let its thinking come redacted (Anthropic, Bedrock)."""
     finish_reason: str | None = None
     """The vendor's reason for stopping."""
     usage: Mapping[str, Any] | None = None

@@ -15,6 +15,8 @@ import msgspec
 
 from ostinato.errors import ConfigurationError
 from ostinato.testing.emulator import admin
+from ostinato.testing.emulator.anthropic import Anthropic
+from ostinato.testing.emulator.bedrock import Bedrock
 from ostinato.testing.emulator.calls import Calls, RecordedCall
 from ostinato.testing.emulator.delivery import Gates, deliver
 from ostinato.testing.emulator.dialect import Answer, Dialect, World
@@ -57,7 +59,7 @@ class Emulator:
             clock: Seconds, for the prompt cache and the dates in answers; `advance` comes on top.
             api_keys: The keys that are let in; None lets in any, and none at all.
             models: The models that exist; None means that every model does.
-            dialects: The vendors to emulate; None means all.
+            dialects: The vendors to emulate, the first that owns a request answers it; None means all.
             max_body_bytes: A request with a longer body is answered 413.
         """
         self._address = (host, port)
@@ -65,7 +67,7 @@ class Emulator:
         self._advanced_s = 0.0
         self._max_body_bytes = max_body_bytes
         self._keys = None if api_keys is None else frozenset(api_keys)
-        self._dialects: Sequence[Dialect] = (OpenAI(),) if dialects is None else dialects
+        self._dialects: Sequence[Dialect] = (Anthropic(), Bedrock(), OpenAI()) if dialects is None else dialects
         self._calls = Calls()
         self._script = Script()
         self.prompt_cache = PromptCache(self.now)
@@ -125,11 +127,9 @@ class Emulator:
             # A forked child may hold the listener too; only this keeps clients from queueing at it.
             listener.shutdown(socket.SHUT_RDWR)
         server.close()
-        connections = list(self._connections)
-        for connection in connections:
+        for connection in list(self._connections):
             connection.abort()
-        for connection in connections:
-            await connection.ended()
+        # One turn of the loop in which they close; what they were doing is cancelled with it.
         await asyncio.sleep(0)
 
     # Where it is.
@@ -150,6 +150,16 @@ class Emulator:
     def base_url(self) -> str:
         """What an OpenAI client takes as its base URL."""
         return f"{self.url}/v1"
+
+    @property
+    def anthropic_url(self) -> str:
+        """What an Anthropic client takes as its base URL: the root, without `/v1`."""
+        return self.url
+
+    @property
+    def bedrock_url(self) -> str:
+        """What a Bedrock runtime client takes as its endpoint URL."""
+        return self.url
 
     # What it shall answer.
 
@@ -233,9 +243,9 @@ class Emulator:
             self._calls.end(call)
 
     def _answer(self, call: RecordedCall, *, too_large: bool) -> tuple[Answer, Reply]:
-        dialect = next((dialect for dialect in self._dialects if dialect.owns(call.path)), None)
+        dialect = next((dialect for dialect in self._dialects if dialect.owns(call)), None)
         if dialect is None:
-            return self._dialects[0].error(call, 404, f"Invalid URL ({call.method} {call.path})"), Reply()
+            return self._dialects[-1].error(call, 404, f"Invalid URL ({call.method} {call.path})"), Reply()
         if self._keys is not None and dialect.key(call) not in self._keys:
             return dialect.error(call, 401), Reply()
         if too_large:
@@ -283,10 +293,7 @@ def _decoded(raw: bytes) -> object:
 
 def serve(*, ready: Callable[[Emulator], None] | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
     """Run an emulator until Ctrl-C. `ready` is called with it once it listens."""
-    with Emulator(host=host, port=port) as emulator:
+    with Emulator(host=host, port=port) as emulator, contextlib.suppress(KeyboardInterrupt):
         if ready is not None:
             ready(emulator)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            return
+        threading.Event().wait()

@@ -10,13 +10,11 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/implement-tool-use
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-import msgspec
-
 from ostinato.errors import BadRequestError
+from ostinato.wire.anthropic.inputs import tool_input
 from ostinato.wire.anthropic.parts import blocks_of, mark_last, replayed_thinking, text_block
 from ostinato.wire.contract import Json
 from ostinato.wire.values import Flaw, kind_of, mapping, plain_object
@@ -26,10 +24,6 @@ from ostinato.wire.values import Flaw, kind_of, mapping, plain_object
 _SYSTEM_TURNS = re.compile(r"claude-opus-4-8")
 
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]")
-
-BROKEN_JSON = "INVALID_JSON"
-"""The member that carries arguments that are no JSON object, as the vendor recommends:
-https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming (read 2026-11-22)."""
 
 
 def translate(messages: Any, model: str) -> tuple[list[Json], list[Json]]:
@@ -89,14 +83,17 @@ class _Script:
 
     def _take_system(self, message: Json, following: Any) -> None:
         content = _content(message)
+        if not content:
+            return
         blocks = [text_block(content)] if isinstance(content, str) else content
         if not self.turns:
-            self.system += [block for block in blocks if block != {"type": "text", "text": ""}]
+            self.system += blocks
             return
-        # A system turn must follow a user's and be the last or followed by an answer. Elsewhere, and for models
-        # that know none, the instruction is a turn of the user's: moved to the front it would change the prefix.
+        # A system turn must follow a user's or a tool of the vendor's, and be the last or followed by an answer.
+        # Elsewhere, and for models that know none, the instruction is a turn of the user's: moved to the front it
+        # would change the prefix.
         speaks = any(block.get("type") != "text" for block in blocks)
-        fits = self._takes_system_turns and self.turns[-1]["role"] == "user" and _is_answer(following)
+        fits = self._takes_system_turns and _lets_in(self.turns[-1]) and _is_answer(following)
         self._add("system" if speaks or fits else "user", content)
 
     def _take_result(self, message: Json, role: str) -> None:
@@ -117,6 +114,14 @@ class _Script:
             self.results = []
             self.turns.append({"role": "user", "content": self.results})
         self.results.append(result)
+
+
+def _lets_in(turn: Json) -> bool:
+    """Say whether a system turn may follow."""
+    content = turn["content"]
+    if turn["role"] != "assistant" or not isinstance(content, list):
+        return bool(turn["role"] == "user")
+    return str(content[-1].get("type")).endswith(("server_tool_use", "tool_result"))
 
 
 def _is_answer(following: Any) -> bool:
@@ -222,34 +227,3 @@ def _call(call: Json, index: int) -> Json:
         if (value := dict.get(call, beside)) is not None:
             block[beside] = value
     return block
-
-
-def tool_input(arguments: Any) -> Json:
-    """Return the arguments of a call as an object. No text is none; what is no JSON object is kept as it is."""
-    if isinstance(arguments, dict):
-        return arguments
-    if not arguments:
-        return {}
-    if not isinstance(arguments, str):
-        raise Flaw("must be a str", "arguments")
-    decoded = decoded_json(arguments)
-    return decoded if isinstance(decoded, dict) else {BROKEN_JSON: arguments}
-
-
-def decoded_json(text: str) -> Any:
-    """Return the JSON value that `text` is, or None."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        pass
-    try:
-        # The standard library takes the lone surrogates and the large numbers that a model may write.
-        value = json.loads(text, parse_constant=_no_constant)
-        msgspec.json.encode(value)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)

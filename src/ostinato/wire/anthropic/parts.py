@@ -123,8 +123,8 @@ def _file(part: Json) -> Json:
         block = _media(*_decoded(data, stated or _type_by_name(file.get("filename")), "file"))
     elif isinstance(file_id, str) and file_id:
         kind = "image" if isinstance(stated, str) and stated.startswith("image/") else "document"
-        remote = file_id.startswith(("https://", "http://"))
-        block = {"type": kind, "source": {"type": "url", "url": file_id} if remote else {"type": "file", "file_id": file_id}}
+        how = "url" if file_id.startswith(("https://", "http://")) else "file"
+        block = {"type": kind, "source": {"type": how, "url" if how == "url" else "file_id": file_id}}
     else:
         raise Flaw("must hold file_data or file_id", "file")
     name = file.get("filename")

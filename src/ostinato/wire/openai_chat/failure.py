@@ -104,7 +104,7 @@ _UNPAID = re.compile(r"insufficient (?:balance|credits?|funds|quota)", re.IGNORE
 
 _SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|pplx|csk|fw|hf|r8)[-_][\w\-*.]{3,}[\w\-*]|\bAIza[\w-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}"
-    r"|\beyJ[\w-]{8,}\.[\w.-]+|(?<=bearer )[\w\-.~+/*=]{6,}|(?<=api key provided: )[^\s\"'\\,]*[^\s\"'\\,.]",
+    r"|\beyJ[\w-]{5,}\.[\w.-]+|(?<=bearer )[\w\-.~+/*=]{6,}|(?<=api key provided: )[^\s\"'\\,]*[^\s\"'\\,.]",
     re.IGNORECASE,
 )
 
@@ -124,15 +124,15 @@ class Complaint:
 
 def error(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
     """Return the error that an unsuccessful answer means; see `Wire.error`."""
-    text = masked(body[: _MAX_JSON_BYTES + 1].decode("utf-8", "replace"))
-    decoded: Any = None
-    if len(body) <= _MAX_JSON_BYTES:
-        try:
-            decoded = msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            decoded = None
-    complaint = Complaint(_plain_text(text)) if decoded is None else read(decoded)
-    failure = _failure(complaint, status, decoded if decoded is not None else text[:_MAX_TEXT_BYTES])
+    text = masked(body[:_MAX_JSON_BYTES].decode("utf-8", "replace"))
+    try:
+        decoded = msgspec.json.decode(text)
+        complaint = read(decoded)
+    except msgspec.DecodeError:
+        # What is cut at the limit is no JSON either.
+        decoded = text[:_MAX_TEXT_BYTES]
+        complaint = Complaint(_plain_text(text))
+    failure = _failure(complaint, status, decoded)
     failure.request_id = request_id(headers)
     failure.retry_after = retry_after(headers)
     said = headers.get("x-should-retry")

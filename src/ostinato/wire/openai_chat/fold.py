@@ -261,8 +261,9 @@ class _Choice:
             logprobs = self.members["logprobs"] = {}
         for name, items in value.items():
             if type(items) is list:
-                known = logprobs.get(name)
-                logprobs[name] = (known if type(known) is list else []) + to_builtins(items)
+                if type(logprobs.get(name)) is not list:
+                    logprobs[name] = []
+                logprobs[name].extend(to_builtins(items))
                 if items:
                     steps.append([self.index, "logprobs", name, len(items)])
             elif items is not None or name not in logprobs:
@@ -308,7 +309,7 @@ class _Call:
             if text is not None and type(value) is dict and type(value.get(text)) is str:
                 added = len(value[text])
                 self.texts.setdefault(name, []).append(value[text])
-                if len(value) == 1 and name in self.fields:
+                if len(value) == 1 and type(self.fields.get(name)) is dict:
                     continue
                 _merge_member(self.fields, name, {**value, text: None})
             elif name != "index":

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from ostinato.providers import Provider
 
 PARAMS = frozenset(
-    "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens metadata "
-    "modalities moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key prompt_cache_options "
-    "prompt_cache_retention reasoning_effort response_format safety_identifier seed service_tier stop store "
-    "stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options".split()  # noqa: SIM905 - 34 lines say no more
+    "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens "  # noqa: SIM905
+    "max_tokens metadata modalities moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key "
+    "prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed "
+    "service_tier stop store stream_options temperature tool_choice tools top_logprobs top_p user verbosity "
+    "web_search_options".split()
 )
 """What OpenAI's chat completions take beside `model`, `messages` and `stream`."""
 
 UNKEYED = frozenset(
-    "stream stream_options user metadata safety_identifier service_tier prompt_cache_key prompt_cache_retention "
-    "prompt_cache_options background".split()  # noqa: SIM905 - the same
+    "stream stream_options user metadata safety_identifier service_tier prompt_cache_key "  # noqa: SIM905
+    "prompt_cache_retention prompt_cache_options background".split()
 )
 """Members of the body that are no part of a key: transport, accounting, routing, price, prompt-cache marks."""
 
@@ -37,7 +38,7 @@ _NOT_SENT = frozenset({"cache_control", "extra_body", "stream"})
 
 # "not compatible with o-series models"; the models from gpt-5 on answer 400 unsupported_parameter.
 # https://platform.openai.com/docs/api-reference/chat/create#chat-create-max_tokens (read 2026-11-22)
-_COMPLETION_TOKENS_ONLY = re.compile(r"(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d{2}))(?![\d]|.*turbo)")
+_COMPLETION_TOKENS_ONLY = re.compile(r"(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d{2}))(?!\d|.*turbo)")
 
 # Models that search on their own: OpenAI's https://platform.openai.com/docs/guides/tools-web-search, Perplexity's
 # https://docs.perplexity.ai/getting-started/models, Groq's https://console.groq.com/docs/compound, OpenRouter's

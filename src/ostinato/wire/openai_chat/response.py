@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import msgspec
@@ -94,6 +93,8 @@ def _is_json(arguments: object, *, cut: bool) -> bool:
         msgspec.json.decode(arguments)
     except (msgspec.DecodeError, UnicodeEncodeError):
         # The standard library takes the lone surrogates that a model may write as escapes.
+        import json
+
         try:
             json.loads(arguments)
         except ValueError:

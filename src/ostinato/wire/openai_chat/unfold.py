@@ -29,7 +29,7 @@ def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
     """
     entries = [entry for entry in cuts or () if type(entry) is int or _is_spelled(entry)]
     # Perplexity counts with every chunk; what counts is what came last.
-    usages = sum(type(entry) is list and ["usage"] in entry for entry in entries)
+    usages = sum(["usage"] in entry for entry in entries if type(entry) is list)
     stream = _Stream(body)
     run: list[Any] = []
     for entry in entries:
@@ -209,7 +209,8 @@ class _Source:
                 beside |= to_builtins(self._end)
             case ["tool_calls", int(place), int(length)] if 0 <= place < len(self._calls):
                 piece = self._calls[place].piece(length)
-                delta.setdefault("tool_calls", []).extend([piece] if piece else [])
+                if piece is not None:
+                    delta.setdefault("tool_calls", []).append(piece)
             case ["function_call", int(length)] if self._legacy is not None:
                 delta |= self._legacy.piece(length) or {}
             case ["logprobs", str(name), int(length)] if length > 0 and self._logprobs.get(name):

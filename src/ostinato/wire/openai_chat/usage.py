@@ -51,29 +51,36 @@ def usage_record(raw: Json) -> Usage:
         output = output if type(output) is dict else {}
         usage["completion_tokens_details"] = {**output, "reasoning_tokens": _count(output.get("reasoning_tokens"))}
     try:
-        if raw["total_tokens"] == raw["prompt_tokens"] + raw["completion_tokens"]:
+        prompt = raw["prompt_tokens"]
+        if raw["total_tokens"] == prompt + raw["completion_tokens"] and read + written <= prompt:
             return usage
     except (KeyError, TypeError):
         pass
-    _reconcile(usage)
+    _reconcile(usage, read, written)
     return usage
 
 
-def _reconcile(usage: Usage) -> None:
-    """Make total = prompt + completion hold, where the vendor counts something outside of both.
+def _reconcile(usage: Usage, read: int, written: int) -> None:
+    """Make total = prompt + completion hold, and read + written <= prompt, where the vendor counts otherwise.
 
     xAI counts reasoning outside of completion_tokens, Gemini too and without naming it; Mistral counts audio
-    outside of prompt_tokens. Seen in recorded traffic (read 2026-11-22).
+    outside of prompt_tokens; xAI on Azure has reported more tokens read than the prompt has. Seen in recorded
+    traffic (read 2026-11-22).
     """
-    plain = usage.raw
-    prompt, completion, total = (_count(plain.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    raw = usage.raw
+    prompt, completion, total = (_count(raw.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
     outside = max(0, total - prompt - completion)
-    details = plain.get("prompt_tokens_details")
-    audio = _count(details.get("audio_tokens")) if isinstance(details, dict) else 0
-    if plain.get("prompt_tokens") is None or outside == audio > 0:
+    if raw.get("prompt_tokens") is None or outside == _count(
+        _details(raw, "prompt_tokens_details").get("audio_tokens")
+    ):
         prompt += outside
     else:
         completion += outside
+    written = min(max(0, written), prompt)
+    read = min(max(0, read), prompt - written)
+    details = dict.__getitem__(usage, "prompt_tokens_details")
+    details["cached_tokens"] = usage["cache_read_input_tokens"] = read
+    details["cache_creation_tokens"] = usage["cache_creation_input_tokens"] = written
     usage["prompt_tokens"] = prompt
     usage["completion_tokens"] = completion
     usage["total_tokens"] = prompt + completion

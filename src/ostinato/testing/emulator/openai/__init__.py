@@ -39,8 +39,8 @@ class OpenAI:
 
     name = "openai"
 
-    def owns(self, path: str) -> bool:
-        route = _route(path)
+    def owns(self, call: RecordedCall) -> bool:
+        route = _route(call.path)
         return route in _METHODS or route.startswith("models/")
 
     def key(self, call: RecordedCall) -> str | None:

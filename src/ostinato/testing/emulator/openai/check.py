@@ -1,4 +1,7 @@
-"""The mistakes in a chat request that the vendor answers with 400, in its own words."""
+"""The mistakes in a chat request that the vendor answers with 400, in its own words.
+
+They are worded as in recorded traffic where that has the case; the others are modelled on those.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +127,7 @@ def _check_tool_results(messages: list[Json]) -> None:
         if message["role"] == "tool":
             if message["tool_call_id"] not in open_ids:
                 raise Refused(
-                    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
                     "'tool_calls'.",
                     f"messages[{index}].role",
                 )

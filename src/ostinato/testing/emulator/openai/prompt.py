@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 FRAME_TOKENS = 3
 """What a message costs beside its content, and what the start of the answer costs."""
-_IMAGE_TOKENS = {"low": 85, "high": 765, "auto": 765, "original": 765}
+_IMAGE_TOKENS, _LOW_DETAIL_TOKENS = 765, 85
 _TTL_S = {"30m": 30 * models.MINUTE_S, "12h": 12 * models.HOUR_S}
 _WRITES = 4
 _FIRST_READ, _LATEST_READ, _ENDS_READ = 2, 50, 20
@@ -157,6 +157,7 @@ def _part(part: Json) -> Block:
             return Block(part[kind].encode())
         case "image_url":
             image = part["image_url"]
-            return Block(msgspec.json.encode(image), _IMAGE_TOKENS[image.get("detail", "auto")])
+            tokens = _LOW_DETAIL_TOKENS if image.get("detail") == "low" else _IMAGE_TOKENS
+            return Block(msgspec.json.encode(image), tokens)
         case kind:
             return Block(msgspec.json.encode(part.get(kind)))

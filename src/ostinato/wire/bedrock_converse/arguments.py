@@ -1,0 +1,48 @@
+"""The arguments of a tool call: text for OpenAI's callers, a JSON value in Converse's bodies.
+
+What a model wrote may be cut short. Such text stands in a body as it is, as a JSON string; the two functions
+are each other's inverse, so that no string is ever taken for something else.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def value_of(text: str) -> Any:
+    """Return the value that `text` is, `{}` for no text, and text that is no JSON unchanged."""
+    if not text.strip():
+        return {}
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return text
+
+
+def text_of(value: Any) -> str:
+    """Return the text of a value. What was never JSON is returned as it is."""
+    if type(value) is str and not _reads(value):
+        return value
+    return _encode(value).decode()
+
+
+def is_whole(value: Any) -> bool:
+    """Say whether a value is what a model meant, and not text that was cut short."""
+    if type(value) is not str or _reads(value):
+        return True
+    try:
+        # The standard library takes the lone surrogates that a model may write as escapes.
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _reads(text: str) -> bool:
+    return value_of(text) is not text

@@ -1,0 +1,199 @@
+"""Bedrock's InvokeModel with Anthropic's bodies: the same wire behind another door.
+
+The model stands in the path, betas in the body, the counts in headers or beside the last event as well, and a
+stream is AWS's own framing. Bodies of other makers are not spoken; Converse speaks for them all.
+
+Source: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html
+(read 2026-11-22), and the recorded traffic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from ostinato.errors import APIError, BadRequestError, UnsupportedParamsError
+from ostinato.records import Completion
+from ostinato.wire.anthropic import Anthropic, failure, response
+from ostinato.wire.anthropic.chunks import AnthropicTranslator
+from ostinato.wire.anthropic.fold import AnthropicFold
+from ostinato.wire.anthropic.parts import mark_last, text_block
+from ostinato.wire.anthropic.request import body_of
+from ostinato.wire.anthropic.unfold import METRICS, unfold
+from ostinato.wire.bedrock_converse import failure as bedrock
+from ostinato.wire.bedrock_invoke.text import (
+    TextFold,
+    TextTranslator,
+    incomplete_text,
+    is_text,
+    parse_text,
+    unfold_text,
+)
+from ostinato.wire.contract import Built, Call, Cuts, Event, Fold, Json, Translator
+from ostinato.wire.tokens import Tokens
+from ostinato.wire.usage import usage_of
+
+if TYPE_CHECKING:
+    from ostinato.providers import Provider
+    from ostinato.records import Chunk
+
+VERSION = "bedrock-2023-05-31"
+
+_CLAUDE = re.compile(r"(?:^|[./])anthropic\.|claude", re.IGNORECASE)
+_OPAQUE = re.compile(
+    r"arn:[^/]*:(?:application-inference-profile|provisioned-model|custom-model-deployment|imported-model)/"
+)
+"""ARNs that do not name the model behind them."""
+
+_COUNTS = (("uncached", "input"), ("output", "output"), ("read", "cache-read-input"), ("written", "cache-write-input"))
+_METRICS = {
+    "uncached": "inputTokenCount",
+    "output": "outputTokenCount",
+    "read": "cacheReadInputTokenCount",
+    "written": "cacheWriteInputTokenCount",
+}
+
+
+class BedrockInvoke(Anthropic):
+    """The wire `bedrock_invoke`."""
+
+    name = "bedrock_invoke"
+    framing: Literal["sse", "eventstream"] = "eventstream"
+
+    def build(self, call: Call, provider: Provider) -> Built:
+        try:
+            return _build(call)
+        except (BadRequestError, UnsupportedParamsError) as error:
+            error.provider = provider.name
+            raise
+
+    def streaming(self, built: Built) -> Built:
+        return replace(built, path=f"{built.path}-with-response-stream")
+
+    def parse(self, body: Json, headers: Mapping[str, str] | None = None) -> Completion:
+        counted = body.get("usage") if type(body) is dict else None
+        runs = None if counted else self.tokens(body, headers)
+        completion = parse_text(body) if is_text(body) else super().parse(body, headers)
+        if runs is not None:
+            completion["usage"] = usage_of({}, runs)
+        return completion
+
+    def tokens(self, body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
+        """Return what the call used: by its body, else by the metrics of its last event, else by its headers."""
+        runs = response.tokens(body)
+        if runs is not None:
+            return runs
+        metrics = body.get(METRICS)
+        if isinstance(metrics, dict):
+            return _run({field: metrics.get(name) for field, name in _METRICS.items()})
+        return _run({field: (headers or {}).get(f"x-amzn-bedrock-{name}-token-count") for field, name in _COUNTS})
+
+    def fold(self) -> Fold:
+        return InvokeFold()
+
+    def translator(self) -> Translator:
+        return InvokeTranslator()
+
+    def unfold(self, body: Json, cuts: Cuts | None) -> Iterator[Event]:
+        return unfold_text(body, cuts) if is_text(body) else unfold(body, cuts)
+
+    def incomplete(self, body: Json) -> str | None:
+        return incomplete_text(body) if is_text(body) else response.incomplete(body)
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIError:
+        return bedrock.error(status, headers, body)
+
+    def event_error(self, event: Event) -> APIError | None:
+        return bedrock.event_error(event) or failure.event_error(event)
+
+
+def _run(counts: Mapping[str, Any]) -> list[Tokens] | None:
+    told = {name: int(value) for name, value in counts.items() if value is not None and str(value).isdecimal()}
+    if not told:
+        return None
+    uncached, read, written, output = (told.get(name, 0) for name in ("uncached", "read", "written", "output"))
+    return [Tokens(uncached, read, {"5m": written} if written else {}, output)]
+
+
+def _build(call: Call) -> Built:
+    if not _CLAUDE.search(call.model) and not _OPAQUE.match(call.model):
+        raise BadRequestError(
+            f"InvokeModel takes a body of its own for {call.model!r}, and only Anthropic's is spoken here; use"
+            f" bedrock/converse/{call.model}"
+        )
+    params = dict(call.params)
+    tier = params.pop("service_tier", None)
+    betas = [params.pop(name) for name in ("betas", "anthropic_beta") if params.get(name) is not None]
+    body = body_of(replace(call, params=params))
+    del body["model"]
+    mark = body.pop("cache_control", None)
+    if mark is not None:
+        _mark_last_turn(body, mark)
+    _refuse_urls(body)
+    head: Json = {"anthropic_version": VERSION}
+    if betas:
+        head["anthropic_beta"] = betas[0].split(",") if isinstance(betas[0], str) else list(betas[0])
+    headers = {} if tier in {None, "auto", "default", "standard_only"} else {"x-amzn-bedrock-service-tier": str(tier)}
+    return Built(f"/model/{quote(call.model, safe='')}/invoke", head | body, headers)
+
+
+def _mark_last_turn(body: Json, mark: Any) -> None:
+    """Put the mark of the request on its last block: Bedrock knows no mark of the request."""
+    *turns, last = body["messages"]
+    content = last["content"]
+    blocks = [text_block(content)] if isinstance(content, str) else list(content)
+    body["messages"] = [*turns, {**last, "content": mark_last(blocks, mark)}]
+
+
+def _refuse_urls(body: Json) -> None:
+    for index, turn in enumerate(body["messages"]):
+        content = turn["content"]
+        for block in content if type(content) is list else ():
+            source = block.get("source")
+            if type(source) is dict and source.get("type") == "url":
+                raise BadRequestError(f"messages: turn {index} holds a URL, and Bedrock fetches none; send the bytes")
+
+
+class InvokeFold:
+    """Gathers one stream, of messages or of text, as its first event says."""
+
+    __slots__ = ("_fold", "complete")
+
+    def __init__(self) -> None:
+        self.complete = False
+        self._fold: AnthropicFold | TextFold | None = None
+
+    def feed(self, event: Event) -> None:
+        if self._fold is None:
+            self._fold = TextFold() if is_text(event) else AnthropicFold()
+        self._fold.feed(event)
+        self.complete = self._fold.complete
+
+    def body(self) -> Json:
+        return {} if self._fold is None else self._fold.body()
+
+    def cuts(self) -> Cuts:
+        return [] if self._fold is None else self._fold.cuts()
+
+
+class InvokeTranslator:
+    """Makes chunks of one stream, of messages or of text."""
+
+    __slots__ = ("_translator",)
+
+    def __init__(self) -> None:
+        self._translator: AnthropicTranslator | TextTranslator | None = None
+
+    def feed(self, event: Event) -> list[Chunk]:
+        if self._translator is None:
+            self._translator = TextTranslator() if is_text(event) else AnthropicTranslator()
+        return self._translator.feed(event)
+
+    def end(self) -> list[Chunk]:
+        return [] if self._translator is None else self._translator.end()
+
+
+WIRE = BedrockInvoke()

@@ -1,0 +1,16 @@
+"""The shells under test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.transport.shells import Shell, Tasks, Threads
+
+
+@pytest.fixture(params=[Threads, Tasks], ids=["threads", "tasks"])
+def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
+    shell: Shell = request.param()
+    yield shell
+    shell.close()
