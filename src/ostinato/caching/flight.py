@@ -396,9 +396,11 @@ class Flight:
     def _land(self, body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
         self.body_bytes, self._body, self._cuts = body_bytes, body, cuts
         self._state = "landed"
-        if self._keep is not None:
-            self._keep(body_bytes, body, cuts)
-        self._moved_on()
+        try:
+            if self._keep is not None:
+                self._keep(body_bytes, body, cuts)
+        finally:
+            self._moved_on()
 
     def _broke(self, error: OstinatoError) -> None:
         self.source = None
