@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ostinato import BadRequestError, Cache, completion
 from ostinato.caching import key as keys
-from ostinato.caching.key import Scope, normal_form, request_key, snapshot, text_digest
+from ostinato.caching.key import Scope, request_key, request_parts, snapshot, text_digest
 from ostinato.testing.emulator import Emulator, Reply
 from ostinato.wire import find_wire
 from ostinato.wire.contract import Call
@@ -28,8 +28,8 @@ WIRE = find_wire("openai_chat")
 
 
 def key_of(body: dict[str, Any], **others: Any) -> bytes:
-    settings = {"scope": Scope(), "call_type": "chat", "endpoint": "POST https://a/v1", "headers": {}, **others}
-    return request_key(body=WIRE.keyed_body(body), **settings)
+    parts = request_parts(others.get("endpoint", "POST https://a/v1"), others.get("headers", {}), WIRE.keyed_body(body))
+    return request_key(others.get("scope", Scope()), "chat", parts, others.get("sample_index", 0))
 
 
 @pytest.mark.parametrize("vector", SPOKEN, ids=[v["name"] for v in SPOKEN])
@@ -286,7 +286,7 @@ def test_sample_index_0_is_no_sample_index() -> None:
 
 def test_normal_form_leaves_the_request_alone() -> None:
     before = json.dumps(FULL)
-    normal_form(WIRE.keyed_body(FULL))
+    key_of(FULL)
 
     assert json.dumps(FULL) == before
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ostinato import Cache, ReplayMissError, completion
+from ostinato.caching.key import request_parts
 from ostinato.caching.nearest import difference, fingerprint
 from ostinato.testing.emulator import Emulator, Reply
 
@@ -139,7 +140,7 @@ def test_named_difference_is_right_for_five_hundred_mutated_requests() -> None:
 
     dice = random.Random(1)
     bodies = [body(dice, number) for number in range(500)]
-    prints = [fingerprint("POST x", {}, each) for each in bodies]
+    prints = [fingerprint(request_parts("POST x", {}, each)) for each in bodies]
     index = Index(
         Entry(number.to_bytes(32, "big"), "chat", "w", 0.0, b"", None, "m", {"parts": parts})
         for number, parts in enumerate(prints)
@@ -153,7 +154,7 @@ def test_named_difference_is_right_for_five_hundred_mutated_requests() -> None:
         else:
             path = ["temperature", "seed"][at - len(changed["messages"])]
             changed[path] = 99
-        sentence = index.explain(fingerprint("POST x", {}, changed))
+        sentence = index.explain(fingerprint(request_parts("POST x", {}, changed)))
         # A request of one message that is another has nothing left to be known by.
         if len(changed["messages"]) > 2 or path != "messages[1]":
             assert number.to_bytes(32, "big").hex()[:16] in sentence
@@ -161,6 +162,6 @@ def test_named_difference_is_right_for_five_hundred_mutated_requests() -> None:
 
 
 def test_same_parts_are_no_difference_of_the_request() -> None:
-    parts = fingerprint("POST x", {}, {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+    parts = fingerprint(request_parts("POST x", {}, {"model": "m", "messages": [{"role": "user", "content": "x"}]}))
 
     assert "namespace" in difference(parts, parts)[0]

@@ -13,7 +13,7 @@ both are remembered, so a conversation that grows is not hashed anew on every tu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,11 +23,10 @@ VERSION = b"ostinato-key-1"
 LONG_TEXT = 4096
 """Characters above which a text is replaced by its digest."""
 
-_TEXT, _ORDERED, _BIG_INT, _MESSAGE = 1, 2, 3, 4
+_TEXT, _ORDERED, _BIG_INT = 1, 2, 3
 """Msgpack extension codes for what JSON has no type of its own for: nothing in a body can look like them."""
 
-_encode = encode_normal = msgspec.msgpack.Encoder(order="deterministic").encode
-"""Encode a value in normal form: equal values give equal bytes."""
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _snapshot_encode = msgspec.msgpack.Encoder().encode
 _Ext = msgspec.msgpack.Ext
 
@@ -67,16 +66,22 @@ class Scope:
         return _sha256(parts)[:8]
 
 
-def request_key(
-    scope: Scope,
-    call_type: str,
-    endpoint: str,
-    headers: Mapping[str, str],
-    body: Mapping[str, Any],
-    sample_index: int = 0,
-) -> bytes:
-    """Return the 32-byte key of a request. `body` is what the wire's `keyed_body` left."""
-    return _key(scope, call_type, sample_index, endpoint.encode(), _counted(headers), _encode(normal_form(body)))
+Parts = list[tuple[str, bytes]]
+"""A request in normal form: endpoint, headers and the fields of the body, each encoded, by its path."""
+
+
+def request_parts(endpoint: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Parts:
+    """Return a request in normal form. `body` is what the wire's `keyed_body` left, and must be JSON."""
+    parts = [("endpoint", endpoint.encode())]
+    if headers:
+        parts += sorted(_counted(headers))
+    parts += [(name, _field(name, body[name])) for name in sorted(body)]
+    return parts
+
+
+def request_key(scope: Scope, call_type: str, parts: Parts, sample_index: int = 0) -> bytes:
+    """Return the 32-byte key of a request."""
+    return _key(scope, call_type, sample_index, *[piece for path, part in parts for piece in (path.encode(), part)])
 
 
 def custom_key(scope: Scope, call_type: str, chosen: str, sample_index: int = 0) -> bytes:
@@ -94,30 +99,22 @@ def _sha256(parts: Iterable[bytes]) -> bytes:
     return hashlib.sha256(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])).digest()
 
 
-def _counted(headers: Mapping[str, str]) -> bytes:
-    counted = {}
+def _counted(headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
     for name, value in headers.items():
         lower = name.lower()
         if lower not in _UNCOUNTED_HEADERS and not lower.startswith(_UNCOUNTED_PREFIXES):
-            counted[lower] = value
-    return _encode(counted) if counted else b""
+            yield f"headers[{lower}]", value.encode("utf-8", "surrogatepass")
 
 
-def normal_form(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `body` in the form that is hashed. `body` must be JSON; it is not changed."""
-    normal: dict[str, Any] = {}
-    for name, value in body.items():
-        if name == "messages" and type(value) is list:
-            normal[name] = [_Ext(_MESSAGE, digest) for digest in message_digests(value)]
-        elif name == "input" and type(value) is list:
-            normal[name] = [_normal_message(item) if isinstance(item, dict) else _normal(item) for item in value]
-        elif name == "system":
-            normal[name] = _normal_content(value)
-        elif name in _SCHEMA_REGIONS:
-            normal[name] = _with_schemas(value, name)
-        else:
-            normal[name] = _normal(value)
-    return normal
+def _field(name: str, value: Any) -> bytes:
+    """Return one top-level field of a body in normal form, encoded."""
+    if name == "messages" and type(value) is list:
+        return b"".join(message_digests(value))
+    if name == "input" and type(value) is list:
+        return _encode([_normal_message(item) if isinstance(item, dict) else _normal(item) for item in value])
+    if name == "system":
+        return _encode(_normal_content(value))
+    return _encode(_with_schemas(value, name) if name in _SCHEMA_REGIONS else _normal(value))
 
 
 def message_digests(messages: Sequence[Any]) -> list[bytes]:

@@ -8,10 +8,9 @@ whether there are ten records or a hundred thousand.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from ostinato.caching.key import encode_normal, message_digests, normal_form
+from ostinato.caching.key import Parts
 from ostinato.caching.record import Entry
 
 DIGEST_BYTES = 8
@@ -21,22 +20,16 @@ Fingerprint = dict[str, bytes]
 """The digest of each part of a request, by its path, in the order of the request."""
 
 
-def fingerprint(endpoint: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Fingerprint:
+def fingerprint(parts: Parts) -> Fingerprint:
     """Return the digests of a request's parts: where it goes, each field of the body, each message."""
-    parts: Fingerprint = {"endpoint": _digest(endpoint.encode())}
-    for name, value in headers.items():
-        parts[f"headers[{name.lower()}]"] = _digest(value.encode("utf-8", "surrogatepass"))
-    for name, value in body.items():
-        if name == "messages" and isinstance(value, list):
-            for index, digest in enumerate(message_digests(value)):
-                parts[f"messages[{index}]"] = digest[:DIGEST_BYTES]
+    digests: Fingerprint = {}
+    for path, part in parts:
+        if path == "messages":
+            for index in range(0, len(part), 32):
+                digests[f"messages[{index >> 5}]"] = part[index : index + DIGEST_BYTES]
         else:
-            parts[name] = _digest(encode_normal(normal_form({name: value})))
-    return parts
-
-
-def _digest(part: bytes) -> bytes:
-    return hashlib.sha256(part).digest()[:DIGEST_BYTES]
+            digests[path] = hashlib.sha256(part).digest()[:DIGEST_BYTES]
+    return digests
 
 
 class Index:

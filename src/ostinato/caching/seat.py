@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ostinato.caching.nearest import fingerprint
 from ostinato.caching.record import Entry
 from ostinato.errors import ReplayMissError, StoreError
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.flight import Keep
-    from ostinato.caching.nearest import Fingerprint
+    from ostinato.caching.key import Parts
     from ostinato.caching.policy import Policy
     from ostinato.wire.contract import Cuts, Json, Wire
 
@@ -23,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 class Seat:
     """One call in one cache."""
 
-    __slots__ = ("cache", "describe", "kind", "model", "policy", "request", "store_key", "wire")
+    __slots__ = ("cache", "kind", "model", "parts", "policy", "request", "store_key", "wire")
 
     def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
         self.cache = cache
@@ -32,8 +32,8 @@ class Seat:
         self.kind = kind
         self.wire = wire
         self.model = model
-        self.describe: Callable[[], Fingerprint] | None = None
-        """Makes the digests of the request's parts, when they are needed."""
+        self.parts: Parts = []
+        """The request in normal form, to be told apart by in replay mode."""
         self.request: Json | None = None
         """The request to store beside the answer, in record mode."""
 
@@ -59,14 +59,14 @@ class Seat:
         """Return the error of a replay that has no record: why, which record is nearest, where it differs."""
         why = "nothing is sent in replay mode, and no usable record answers this call"
         try:
-            hint = "" if self.describe is None else f"; {self.cache.nearest(self.describe())}"
+            hint = f"; {self.cache.nearest(fingerprint(self.parts))}"
         except StoreError as error:
             hint = f"; the store is failing: {error}"
         return ReplayMissError(f"{why} (key {self.key.hex()[:16]}){hint}")
 
     def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None) -> None:
         """Store a final body under this call's key."""
-        meta: dict[str, Any] = {} if self.describe is None else {"parts": self.describe()}
+        meta: dict[str, Any] = {"parts": fingerprint(self.parts)} if self.parts else {}
         if self.request is not None:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)

@@ -12,14 +12,13 @@ import msgspec
 from ostinato.caching import ambient
 from ostinato.caching.cache import Cache
 from ostinato.caching.flow import Ride
-from ostinato.caching.key import Memo, snapshot
+from ostinato.caching.key import Memo, request_key, snapshot
 from ostinato.caching.seat import Seat
 from ostinato.client.plan import (
     Request,
     Route,
     build_chat,
-    chat_key,
-    describe,
+    chat_parts,
     checked_base_url,
     chosen_key,
 )
@@ -200,10 +199,11 @@ class Core:
         cache, policy = binding
         wire = request.route.wire
         bypass = wire.bypass(request.built.body)
+        parts = chat_parts(request)
         if cache.get_cache_key is not None:
             key = chosen_key(cache, policy, "chat", settings.arguments(), sample_index=settings.sample_index)
         else:
-            key = chat_key(request, policy, sample_index=settings.sample_index)
+            key = request_key(policy.scope, "chat", parts, settings.sample_index)
         tag = cache.tag if policy is cache.default else policy.scope.tag()
         store_key = tag + key
         if raw is not None:
@@ -215,7 +215,7 @@ class Core:
         if not policy.read:
             cache.counters.bypassed += 1
         seat = Seat(cache, policy, store_key, "chat", wire.name, settings.model)
-        seat.describe = lambda: describe(request)
+        seat.parts = parts
         if policy.keep_request:
             seat.request = request.built.body
         return seat

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.batch import Place
 from ostinato.caching.flow import Ride
-from ostinato.caching.key import request_key
+from ostinato.caching.key import request_key, request_parts
 from ostinato.caching.seat import Seat
 from ostinato.client.plan import NOT_SENT, Request, chosen_key, endpoint
 from ostinato.errors import APIResponseError, BadRequestError
@@ -78,7 +78,8 @@ class EmbeddingCall:
             return chosen_key(cache, policy, "embedding", arguments, sample_index=sample)
         whole = self.whole
         body = self._route.wire.keyed_body({**whole.built.body, "input": value})
-        return request_key(policy.scope, "embedding", endpoint(whole), whole.headers, body, sample)
+        parts = request_parts(endpoint(whole), whole.headers, body)
+        return request_key(policy.scope, "embedding", parts, sample)
 
     def split(self, body: Json, count: int) -> list[Json]:
         """Return one answer an input, each with what the whole said beside it and its share of the tokens.

@@ -10,8 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from ostinato.caching.key import custom_key, request_key
-from ostinato.caching.nearest import Fingerprint, fingerprint
+from ostinato.caching.key import Parts, custom_key, request_parts
 from ostinato.client.verbose import show_request, shows
 from ostinato.errors import APIResponseError, AuthenticationError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.transport.exchange import Outgoing, Timeouts
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+_USUAL_RETRIES = RetryPolicy()
 
 NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed")
 """Parameters of ours that no vendor ever sees."""
@@ -66,7 +67,7 @@ class Request:
         self.built = built
         self.api_key = api_key
         self.timeouts = Timeouts.of(timeout)
-        self.retries = RetryPolicy(num_retries=num_retries)
+        self.retries = _USUAL_RETRIES if num_retries == 2 and type(num_retries) is int else RetryPolicy(num_retries)
         self.extra_headers = dict(extra_headers or {})
         self.extra_query = extra_query
 
@@ -223,16 +224,9 @@ def build_chat(route: Route, messages: Any, params: Json, *, base_url: str, drop
         raise BadRequestError("the messages or parameters refer to themselves", provider=provider.name) from None
 
 
-def chat_key(request: Request, policy: Policy, *, sample_index: int) -> bytes:
-    """Return the 32-byte key of a built chat request."""
-    body = request.route.wire.keyed_body(request.built.body)
-    return request_key(policy.scope, "chat", endpoint(request), request.headers, body, sample_index)
-
-
-def describe(request: Request) -> Fingerprint:
-    """Return the digests of a request's parts, as replay compares them."""
-    body = request.route.wire.keyed_body(request.built.body)
-    return fingerprint(endpoint(request), request.headers, body)
+def chat_parts(request: Request) -> Parts:
+    """Return a built chat request in normal form."""
+    return request_parts(endpoint(request), request.headers, request.route.wire.keyed_body(request.built.body))
 
 
 def endpoint(request: Request) -> str:
