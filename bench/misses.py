@@ -26,7 +26,8 @@ MODEL = "gpt-4o"
 
 SERVER = """
 import json, socket, sys, threading
-head = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-2024-08-06", "system_fingerprint": "fp_1", "service_tier": "default"}
+head = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-2024-08-06",
+        "system_fingerprint": "fp_1", "service_tier": "default"}
 usage = {"prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 70,
          "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
          "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0,
@@ -157,7 +158,7 @@ class Contenders:
 
     def their_stream(self) -> None:
         for chunk in self.official.chat.completions.create(model=MODEL, messages=messages(), stream=True):
-            chunk.choices[0].delta.content if chunk.choices else None  # noqa: B018
+            chunk.choices[0].delta.content if chunk.choices else None
 
     async def our_stream_async(self) -> None:
         stream = await ostinato.acompletion(
@@ -169,14 +170,15 @@ class Contenders:
     async def their_stream_async(self) -> None:
         stream = await self.official_async.chat.completions.create(model=MODEL, messages=messages(), stream=True)
         async for chunk in stream:
-            chunk.choices[0].delta.content if chunk.choices else None  # noqa: B018
+            chunk.choices[0].delta.content if chunk.choices else None
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 9
     code = SERVER.replace("CHUNKS", str(CHUNKS))
     environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as server:
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:  # noqa: S603  # ours
         try:
             assert server.stdout is not None
             base_url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"

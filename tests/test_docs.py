@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import runpy
 import shlex
@@ -16,11 +17,14 @@ import pytest
 
 from ostinato import errors
 from ostinato.caching import policy
+from ostinato.caching.cache import Cache
 from ostinato.cli.main import cli
 from ostinato.testing.emulator import Emulator, Reply
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_FOR_USERS = {"type", "clock", "in_flight"}
+"""Settings and counters that the page shows otherwise, or that tests alone need."""
 FENCE = re.compile(r"^```(?P<language>\w+)(?P<marks>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -141,6 +145,13 @@ def test_every_control_and_mode_of_the_cache_is_documented() -> None:
     page = (ROOT / "docs" / "response-cache.md").read_text(encoding="utf-8")
 
     assert {name for name in (*policy.CONTROLS, *policy.MODES) if f"`{name}`" not in page} == set()
+
+
+def test_every_setting_and_counter_of_the_cache_is_documented() -> None:
+    page = (ROOT / "docs" / "response-cache.md").read_text(encoding="utf-8")
+    names = {*inspect.signature(Cache).parameters, *Cache.memory().stats()} - NOT_FOR_USERS
+
+    assert {name for name in names if f"`{name}`" not in page} == set()
 
 
 def test_every_member_of_a_scripted_reply_is_documented() -> None:

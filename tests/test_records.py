@@ -59,15 +59,15 @@ def test_attributes_and_members_are_the_same() -> None:
 def test_unknown_members_survive_and_read_as_attributes() -> None:
     answer = completion()
 
-    assert answer.x_vendor.a.b == [1, 2]  # type: ignore[attr-defined]
-    assert answer.choices[0].message.novel.depth[0].x == 1  # type: ignore[attr-defined]
+    assert answer.x_vendor.a.b == [1, 2]
+    assert answer.choices[0].message.novel.depth[0].x == 1
     assert answer.model_dump() == BODY
 
 
 def test_declared_member_that_is_absent_reads_none_and_stays_out() -> None:
     answer = completion()
 
-    assert answer.system_fingerprint is None  # type: ignore[attr-defined]
+    assert answer.system_fingerprint is None
     assert answer.choices[0].message.refusal is None
     assert "system_fingerprint" not in answer
     assert "system_fingerprint" not in answer.model_dump()
@@ -77,7 +77,7 @@ def test_declared_member_that_is_absent_reads_none_and_stays_out() -> None:
 
 def test_any_other_absent_name_is_an_attribute_error_that_names_what_is_there() -> None:
     with pytest.raises(AttributeError, match=r"Completion has no field 'chioces'.*choices"):
-        completion().chioces  # type: ignore[attr-defined]  # noqa: B018
+        completion().chioces  # noqa: B018
     assert not hasattr(completion(), "nope")
     assert getattr(completion(), "nope", 7) == 7
 
@@ -114,15 +114,15 @@ def test_hidden_params_are_where_users_of_litellm_look() -> None:
 
 def test_members_can_be_set_and_deleted_both_ways() -> None:
     answer = completion()
-    answer.choices[0].message.content = "bye"  # type: ignore[misc]
+    answer.choices[0].message.content = "bye"
     answer["model"] = "other"
-    del answer.x_vendor  # type: ignore[attr-defined]
+    del answer.x_vendor
 
     assert answer.model_dump()["choices"][0]["message"]["content"] == "bye"
     assert answer.model == "other"
     assert "x_vendor" not in answer
     with pytest.raises(AttributeError):
-        del answer.x_vendor  # type: ignore[attr-defined]
+        del answer.x_vendor
 
 
 def test_list_content_reads_as_its_text_and_keeps_its_parts() -> None:
@@ -148,7 +148,7 @@ def test_copies_are_of_the_same_type_and_share_nothing() -> None:
     hit = completion()
     hit._cache_hit = True
     twin = copy.deepcopy(hit)
-    twin.choices[0].message.content = "changed"  # type: ignore[misc]
+    twin.choices[0].message.content = "changed"
 
     assert type(twin) is Completion
     assert twin.cache_hit
@@ -177,7 +177,11 @@ def test_chunks_and_embeddings_nest_too() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )

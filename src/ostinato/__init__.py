@@ -18,7 +18,37 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.aio import AsyncClient
     from ostinato.client.sync import Client
-    from ostinato.errors import *  # noqa: F403
+    from ostinato.errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseError,
+        AuthenticationError,
+        BadRequestError,
+        BudgetExceededError,
+        ConfigurationError,
+        ConflictError,
+        ContentPolicyViolationError,
+        ContextWindowExceededError,
+        InternalServerError,
+        MissingDependencyError,
+        NotFoundError,
+        OstinatoError,
+        PermissionDeniedError,
+        RateLimitError,
+        ReplayMissError,
+        RequestTooLargeError,
+        ServiceUnavailableError,
+        StoreError,
+        Timeout,
+        UnsupportedParamsError,
+    )
+    from ostinato.pricing import (
+        completion_cost,
+        cost_per_token,
+        get_model_info,
+        register_model,
+        supports_prompt_caching,
+    )
 
 __version__ = "0.1.0"
 
@@ -27,51 +57,64 @@ cache: Cache | None = None
 set_verbose: bool = False
 """Show every request and answer on stderr, secrets masked."""
 
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BadRequestError",
+    "BudgetExceededError",
+    "Cache",
+    "Client",
+    "ConfigurationError",
+    "ConflictError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
+    "InternalServerError",
+    "MissingDependencyError",
+    "NotFoundError",
+    "OstinatoError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ReplayMissError",
+    "RequestTooLargeError",
+    "ServiceUnavailableError",
+    "StoreError",
+    "Timeout",
+    "UnsupportedParamsError",
+    "acompletion",
+    "aembedding",
+    "cache",
+    "completion",
+    "completion_cost",
+    "cost_per_token",
+    "embedding",
+    "get_model_info",
+    "register_model",
+    "set_verbose",
+    "supports_prompt_caching",
+]
+
 _HOMES = {
-    "completion": "ostinato.api",
-    "acompletion": "ostinato.api",
-    "embedding": "ostinato.api",
-    "aembedding": "ostinato.api",
+    **dict.fromkeys(("completion", "acompletion", "embedding", "aembedding"), "ostinato.api"),
+    **dict.fromkeys(
+        ("completion_cost", "cost_per_token", "get_model_info", "register_model", "supports_prompt_caching"),
+        "ostinato.pricing",
+    ),
     "Cache": "ostinato.caching.cache",
     "Client": "ostinato.client.sync",
     "AsyncClient": "ostinato.client.aio",
 }
-_ERRORS = (
-    "OstinatoError",
-    "ConfigurationError",
-    "MissingDependencyError",
-    "StoreError",
-    "ReplayMissError",
-    "UnsupportedParamsError",
-    "APIError",
-    "APIConnectionError",
-    "Timeout",
-    "APIResponseError",
-    "BadRequestError",
-    "ContextWindowExceededError",
-    "ContentPolicyViolationError",
-    "AuthenticationError",
-    "BudgetExceededError",
-    "PermissionDeniedError",
-    "NotFoundError",
-    "ConflictError",
-    "RequestTooLargeError",
-    "RateLimitError",
-    "InternalServerError",
-    "ServiceUnavailableError",
-)
-_HOMES.update(dict.fromkeys(_ERRORS, "ostinato.errors"))
-
-__all__ = ["cache", "set_verbose", *_HOMES]  # noqa: PLE0604  # the names are in one table
+"""Where each name lives that is no error of `ostinato.errors`."""
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    if name not in __all__:
         raise AttributeError(f"module 'ostinato' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(home), name)
+    value = globals()[name] = getattr(import_module(_HOMES.get(name, "ostinato.errors")), name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,7 @@ A name that OpenAI's types declare reads None when it is absent; it stays out of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import msgspec
@@ -191,9 +191,7 @@ class Delta(Message):
 
 
 def _joined(parts: list[Any]) -> str:
-    return "".join(
-        part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)
-    )
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 class Choice(Record):
@@ -287,11 +285,13 @@ class Usage(Record):
 
 
 class Answer(Record):
-    """What every kind of answer carries beside its JSON: where it came from."""
+    """What every kind of answer carries beside its JSON: where it came from, and who can price it."""
 
-    __slots__ = ("_cache_hit", "_cache_key")
+    __slots__ = ("_cache_hit", "_cache_key", "_pricer", "_provider", "_runs")
     _cache_hit: bool
     _cache_key: bytes | None
+    _pricer: Callable[[Answer], Any]
+    """Returns what the vendor takes for the answer, as a `Cost`, or None when that is not known."""
 
     @property
     def cache_hit(self) -> bool:
@@ -302,19 +302,46 @@ class Answer(Record):
             return False
 
     @property
+    def cost(self) -> float | None:
+        """US dollars paid for this answer now: 0 when the response cache gave it, None when unknown."""
+        return 0.0 if self.cache_hit else _dollars(self.cost_details)
+
+    @property
+    def saved_cost(self) -> float | None:
+        """US dollars that a hit would have cost: 0 for an answer that was paid for, None when unknown."""
+        return _dollars(self.cost_details) if self.cache_hit else 0.0
+
+    @property
+    def cost_details(self) -> Any:
+        """What the vendor takes for this answer, exactly and by part (a `pricing.Cost`), or None when unknown."""
+        try:
+            pricer = self._pricer
+        except AttributeError:
+            return None
+        return pricer(self)
+
+    @property
     def _hidden_params(self) -> dict[str, Any]:
-        """`cache_hit` and `cache_key`, where LiteLLM's users look for them."""
+        """`cache_hit`, `cache_key` and `response_cost`, where LiteLLM's users look for them."""
         try:
             key = self._cache_key
         except AttributeError:
             key = None
-        return {"cache_hit": self.cache_hit, "cache_key": None if key is None else key.hex()}
+        return {
+            "cache_hit": self.cache_hit,
+            "cache_key": None if key is None else key.hex(),
+            "response_cost": self.cost,
+        }
 
     def __contains__(self, name: object) -> bool:
         return self.cache_hit if name == "cache" else dict.__contains__(self, name)
 
     def __getitem__(self, name: str) -> Any:
         return self.cache_hit if name == "cache" else Record.__getitem__(self, name)
+
+
+def _dollars(cost: Any) -> float | None:
+    return None if cost is None else float(cost)
 
 
 class Completion(Answer):

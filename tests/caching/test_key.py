@@ -43,8 +43,7 @@ def test_vector_holds_through_the_public_call(
     emulator.script(Reply(raw_body=BODY if not vector["b"].get("stream") else None), times=None)
     cache = Cache.memory()
     answers = []
-    for call in (vector["a"], vector["b"]):
-        call = dict(call)
+    for call in (dict(vector["a"]), dict(vector["b"])):
         if "api_base" in call:
             # Two addresses of one server, so that both answer.
             call["api_base"] = emulator.base_url if call["api_base"].endswith(":1/v1") else emulator.url
@@ -253,8 +252,8 @@ def test_remembered_digests_change_no_key() -> None:
     body = {"messages": [{"role": "user", "content": "long " * 1000}, {"role": "user", "content": "short"}]}
     fresh = [copy.deepcopy(body) for _ in range(3)]
     first = [key_of(twin) for twin in fresh]
-    keys._text_digests._held.clear()
-    keys._message_digests._held.clear()
+    keys._text_digests.clear()
+    keys._message_digests.clear()
 
     assert {key_of(body), *first} == {first[0]}
 
@@ -297,9 +296,7 @@ def test_snapshot_of_what_cannot_be_encoded_is_none() -> None:
     assert snapshot((), None, {}) is None
 
 
-@pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), b"bytes", {1, 2}, object(), "\ud800", {1: 2}], ids=repr
-)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), b"bytes", {1, 2}, object(), "\ud800", {1: 2}], ids=repr)
 def test_value_that_no_json_holds_is_refused(value: Any) -> None:
     from ostinato.providers import PROVIDERS
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import msgspec
 import pytest
 
 from ostinato import Cache
-from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
+from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Sleep
+from ostinato.caching.moves import Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from ostinato.errors import APIConnectionError, BadRequestError, OstinatoError, ServiceUnavailableError
-from tests.caching.test_flow import Rider, chunk
+from tests.caching.rider import Rider, chunk
 
 SCHEDULES = 1000
 MOST_STEPS = 2000
@@ -58,7 +58,9 @@ class Schedule:
         return [rider for rider in self.riders if rider.step is not None and id(rider) not in self.left]
 
     def can_move(self, rider: Rider) -> bool:
-        return not isinstance(rider.step, Wait) or rider.flight.call_when_moved(lambda: None, rider.step.version) is False
+        return (
+            not isinstance(rider.step, Wait) or rider.flight.call_when_moved(lambda: None, rider.step.version) is False
+        )
 
     def leave(self, rider: Rider) -> None:
         if isinstance(rider.step, (Open, Pull)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -16,78 +15,24 @@ from ostinato import (
     BadRequestError,
     Cache,
     ServiceUnavailableError,
-    acompletion,
     aembedding,
     completion,
     embedding,
 )
-from ostinato.testing.clock import ManualClock
 from ostinato.testing.emulator import Emulator, Reply
-
-MODEL = "openai/gpt-4o"
-HELLO = [{"role": "user", "content": "hello"}]
-LONG_S = 20
-
-
-@pytest.fixture(autouse=True)
-def openai(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
-
-
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """Hold the vendor's answer back until it is set; always set in the end."""
-    event = threading.Event()
-    yield event
-    event.set()
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(120) as executor:
-        yield executor
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Return when `true()` is; fail after a long time."""
-    never = threading.Event()
-    for _ in range(LONG_S * 1000):
-        if true():
-            return
-        never.wait(0.001)
-    raise AssertionError("it never came to that")
-
-
-def joined(cache: Cache, count: int) -> Callable[[], bool]:
-    return lambda: cache.stats()["joins"] == count
-
-
-def text(chunks: Any) -> str:
-    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-
-
-def ask(cache: Cache) -> str:
-    return completion(MODEL, HELLO, cache=cache).choices[0].message.content
-
-
-def ask_stream(cache: Cache) -> str:
-    return text(completion(MODEL, HELLO, cache=cache, stream=True))
-
-
-async def ask_async(cache: Cache) -> str:
-    return (await acompletion(MODEL, HELLO, cache=cache)).choices[0].message.content
-
-
-async def ask_async_stream(cache: Cache) -> str:
-    return text([chunk async for chunk in await acompletion(MODEL, HELLO, cache=cache, stream=True)])
-
-
-def in_tasks(*calls: Callable[[Cache], Any], cache: Cache) -> list[str]:
-    async def run() -> list[str]:
-        return await asyncio.gather(*(call(cache) for call in calls))
-
-    return asyncio.run(run())
+from tests.client.calls import (
+    HELLO,
+    LONG_S,
+    MODEL,
+    aask_stream,
+    aask_whole,
+    ask_stream,
+    ask_whole,
+    in_tasks,
+    joined,
+    text,
+    until,
+)
 
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
@@ -96,7 +41,7 @@ def test_a_hundred_threads_pay_once(
 ) -> None:
     emulator.script(Reply(gate=gate))
     cache = Cache.memory()
-    futures = [pool.submit(ask_stream if streams else ask, cache) for _ in range(100)]
+    futures = [pool.submit(ask_stream if streams else ask_whole, cache) for _ in range(100)]
     until(joined(cache, 99))
     gate.set()
 
@@ -111,7 +56,7 @@ def test_a_hundred_tasks_pay_once(
 ) -> None:
     emulator.script(Reply(gate=gate))
     cache = Cache.memory()
-    call = ask_async_stream if streams else ask_async
+    call = aask_stream if streams else aask_whole
     answers = pool.submit(in_tasks, *[call] * 100, cache=cache)
     until(joined(cache, 99))
     gate.set()
@@ -128,10 +73,10 @@ def test_threads_and_tasks_streamed_and_whole_pay_once_together(
     cache = Cache.memory()
 
     def threads() -> list[Future[Any]]:
-        return [pool.submit(call, cache) for call in [ask, ask_stream] * 25]
+        return [pool.submit(call, cache) for call in [ask_whole, ask_stream] * 25]
 
     def tasks() -> list[Future[Any]]:
-        return [pool.submit(in_tasks, *[ask_async, ask_async_stream] * 25, cache=cache)]
+        return [pool.submit(in_tasks, *[aask_whole, aask_stream] * 25, cache=cache)]
 
     first, second = (threads, tasks) if leader == "thread" else (tasks, threads)
     futures = first()
@@ -197,7 +142,7 @@ def test_cancelled_leader_takes_nothing_from_its_followers(
     cache = Cache.memory()
 
     async def run() -> Any:
-        call = ask_async_stream if streams else ask_async
+        call = aask_stream if streams else aask_whole
         leader = asyncio.create_task(call(cache))
         await asyncio.to_thread(emulator.wait_for_calls, 1, LONG_S)
         followers = [asyncio.create_task(call(cache)) for _ in range(10)]
@@ -217,7 +162,7 @@ def test_last_caller_that_is_cancelled_ends_the_call(emulator: Emulator, gate: t
     cache = Cache.memory()
 
     async def run() -> None:
-        task = asyncio.create_task(ask_async(cache))
+        task = asyncio.create_task(aask_whole(cache))
         await asyncio.to_thread(emulator.wait_for_calls, 1, LONG_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -236,9 +181,9 @@ def test_event_loop_that_ends_hands_over_to_a_thread(
     follower: list[Future[str]] = []
 
     async def run() -> None:
-        asyncio.ensure_future(ask_async(cache))  # noqa: RUF006  # it is to be abandoned
+        asyncio.ensure_future(aask_whole(cache))  # noqa: RUF006  # it is to be abandoned
         await asyncio.to_thread(emulator.wait_for_calls, 1, LONG_S)
-        follower.append(pool.submit(ask, cache))
+        follower.append(pool.submit(ask_whole, cache))
         await asyncio.to_thread(until, joined(cache, 1))
 
     asyncio.run(run())
@@ -253,9 +198,9 @@ def test_sync_call_inside_the_loop_that_leads_asks_for_itself(emulator: Emulator
     cache = Cache.memory()
 
     async def run() -> tuple[str, str]:
-        leader = asyncio.create_task(ask_async(cache))
+        leader = asyncio.create_task(aask_whole(cache))
         await asyncio.to_thread(emulator.wait_for_calls, 1, LONG_S)
-        own = ask(cache)
+        own = ask_whole(cache)
         gate.set()
         return own, await leader
 
@@ -267,7 +212,7 @@ def test_final_error_reaches_all_and_is_asked_once(
 ) -> None:
     emulator.script(Reply(gate=gate, status=400), times=None)
     cache = Cache.memory()
-    futures = [pool.submit(ask, cache) for _ in range(20)]
+    futures = [pool.submit(ask_whole, cache) for _ in range(20)]
     until(joined(cache, 19))
     gate.set()
 
@@ -339,7 +284,7 @@ def test_reader_who_stops_early_leaves_the_record_it_should(
 def test_calls_of_two_caches_do_not_join(emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor) -> None:
     emulator.script(Reply(gate=gate), times=2)
     caches = Cache.memory(), Cache.memory()
-    futures = [pool.submit(ask, cache) for cache in caches]
+    futures = [pool.submit(ask_whole, cache) for cache in caches]
     emulator.wait_for_calls(2, LONG_S)
     gate.set()
 
@@ -362,14 +307,12 @@ def test_no_cache_does_not_join(emulator: Emulator, gate: threading.Event, pool:
 def test_inputs_that_are_on_their_way_are_not_asked_again(
     emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
 ) -> None:
-    emulator.script(Reply(gate=gate))
+    emulator.script(Reply(gate=gate), times=None)
     cache = Cache.memory()
     first = pool.submit(embedding, "openai/text-embedding-3-small", ["a", "b"], cache=cache)
     emulator.wait_for_calls(1, LONG_S)
     second = pool.submit(embedding, "openai/text-embedding-3-small", ["b", "c", "b"], cache=cache)
-    third = pool.submit(
-        lambda: asyncio.run(aembedding("openai/text-embedding-3-small", ["c", "a"], cache=cache))
-    )
+    third = pool.submit(lambda: asyncio.run(aembedding("openai/text-embedding-3-small", ["c", "a"], cache=cache)))
     until(joined(cache, 3))
     gate.set()
 
@@ -381,120 +324,3 @@ def test_inputs_that_are_on_their_way_are_not_asked_again(
     assert sorted(vectors) == ["a", "b", "c"]
     asked = [call.body["input"] for call in emulator.calls]
     assert sorted(text for texts in asked for text in texts) == ["a", "b", "c"]
-
-
-# Refresh behind a stale answer.
-
-
-@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
-def test_stale_entry_answers_and_is_asked_anew_once(
-    asynchronous: bool, emulator: Emulator, pool: ThreadPoolExecutor
-) -> None:
-    clock = ManualClock()
-    cache = Cache.memory(soft_ttl=10, ttl=100, clock=clock)
-    old = ask(cache)
-    clock.advance(11)
-    gate = threading.Event()
-    emulator.script(Reply(gate=gate))
-    if asynchronous:
-
-        async def run() -> list[str]:
-            stale = await asyncio.gather(*(ask_async(cache) for _ in range(32)))
-            await asyncio.to_thread(emulator.wait_for_calls, 2, LONG_S)
-            gate.set()
-            await asyncio.to_thread(until, lambda: cache.stats()["stored"] == 2)
-            return stale
-
-        stale = asyncio.run(run())
-    else:
-        stale = [future.result(LONG_S) for future in [pool.submit(ask, cache) for _ in range(32)]]
-        emulator.wait_for_calls(2, LONG_S)
-        gate.set()
-        until(lambda: cache.stats()["stored"] == 2)
-
-    assert set(stale) == {old}
-    assert ask(cache) != old
-    assert len(emulator.calls) == 2
-    assert (cache.stats()["stale"], cache.stats()["refreshes"]) == (32, 1)
-
-
-def test_refresh_that_fails_leaves_the_old_answer(emulator: Emulator) -> None:
-    clock = ManualClock()
-    cache = Cache.memory(soft_ttl=10, clock=clock)
-    old = ask(cache)
-    clock.advance(11)
-    emulator.script(Reply(status=400))
-
-    assert ask(cache) == old
-    until(lambda: cache.stats()["refresh_errors"] == 1)
-    assert ask(cache) == old
-
-
-def test_stale_stream_and_disk_entries_are_refreshed_too(emulator: Emulator, tmp_path: Any) -> None:
-    clock = ManualClock()
-    with Cache.disk(cache_path_root=tmp_path, clock=clock) as cache:
-        old = ask(cache)
-    clock.advance(11)
-    with Cache.disk(cache_path_root=tmp_path, soft_ttl=10, clock=clock) as cache:
-        assert ask_stream(cache) == old
-        until(lambda: cache.stats()["stored"] == 1)
-
-
-def test_ttl_jitter_cuts_a_ttl_by_its_part_at_most() -> None:
-    clock = ManualClock()
-    cache = Cache.memory(ttl=100, ttl_jitter=0.5, clock=clock)
-    for index in range(200):
-        cache.set(str(index), index)
-    clock.advance(49)
-    assert all(cache.get(str(index)) == index for index in range(200))
-    clock.advance(50)
-    left = sum(cache.get(str(index)) is not None for index in range(200))
-
-    assert left < 20
-
-
-# Reading on for the cache.
-
-
-@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
-def test_answer_that_its_last_reader_leaves_is_finished_when_the_cache_says_so(
-    streams: bool, emulator: Emulator, gate: threading.Event
-) -> None:
-    emulator.script(Reply(pieces=("one", "two", "three"), gates={0: gate} if not streams else {2: gate}))
-    cache = Cache.memory(finish_on_disconnect=True)
-    if streams:
-        with completion(MODEL, HELLO, cache=cache, stream=True) as stream:
-            next(stream)
-        gate.set()
-        until(lambda: cache.stats()["stored"] == 1)
-    else:
-
-        async def run() -> None:
-            task = asyncio.create_task(ask_async(cache))
-            await asyncio.to_thread(emulator.wait_for_calls, 1, LONG_S)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            gate.set()
-            await asyncio.to_thread(until, lambda: cache.stats()["stored"] == 1)
-
-        asyncio.run(run())
-
-    assert completion(MODEL, HELLO, cache=cache).cache_hit
-    assert len(emulator.calls) == 1
-
-
-def test_async_stream_that_is_left_is_finished_when_the_cache_says_so(
-    emulator: Emulator, gate: threading.Event
-) -> None:
-    emulator.script(Reply(pieces=("one", "two", "three"), gates={2: gate}))
-    cache = Cache.memory(finish_on_disconnect=True)
-
-    async def run() -> None:
-        stream = await acompletion(MODEL, HELLO, cache=cache, stream=True)
-        await anext(stream)
-        await stream.aclose()
-        gate.set()
-        await asyncio.to_thread(until, lambda: cache.stats()["stored"] == 1)
-
-    asyncio.run(run())

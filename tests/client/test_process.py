@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,10 +16,7 @@ import pytest
 
 from ostinato import Cache, acompletion
 from ostinato.testing.emulator import Emulator, Reply
-
-MODEL = "openai/gpt-4o"
-HELLO = [{"role": "user", "content": "hello"}]
-LONG_S = 30
+from tests.client.calls import HELLO, LONG_S, MODEL
 
 SETTING = """
 import asyncio, multiprocessing, os, sys, threading
@@ -42,19 +38,14 @@ def environment(emulator: Emulator) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    event = threading.Event()
-    yield event
-    event.set()
-
-
 def script(code: str) -> list[str]:
     return [sys.executable, "-c", SETTING + textwrap.dedent(code)]
 
 
 def run(code: str, environment: dict[str, str], cwd: Path) -> str:
-    done = subprocess.run(script(code), env=environment, cwd=cwd, capture_output=True, text=True, timeout=LONG_S)
+    done = subprocess.run(
+        script(code), check=False, env=environment, cwd=cwd, capture_output=True, text=True, timeout=LONG_S
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -118,11 +109,7 @@ def test_pools_of_processes_share_a_disk_cache(
     assert len(emulator.calls) == 3
 
 
-def test_event_loops_in_two_threads_pay_once(
-    emulator: Emulator, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+def test_event_loops_in_two_threads_pay_once(emulator: Emulator, gate: threading.Event) -> None:
     emulator.script(Reply(gate=gate))
     cache = Cache.memory()
 
@@ -139,9 +126,7 @@ def test_event_loops_in_two_threads_pay_once(
     assert len(emulator.calls) == 1
 
 
-def test_one_event_loop_after_another(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+def test_one_event_loop_after_another(emulator: Emulator) -> None:
     for number in range(3):
         question = [{"role": "user", "content": f"{number}"}]
         assert asyncio.run(acompletion(MODEL, question)).choices

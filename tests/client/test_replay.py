@@ -13,14 +13,7 @@ from ostinato import Cache, ReplayMissError, completion
 from ostinato.caching.key import request_parts
 from ostinato.caching.nearest import difference, fingerprint
 from ostinato.testing.emulator import Emulator, Reply
-
-MODEL = "openai/gpt-4o"
-
-
-@pytest.fixture(autouse=True)
-def openai(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+from tests.client.calls import MODEL
 
 
 def call(topic: str = "rivers", turns: int = 3) -> dict[str, Any]:

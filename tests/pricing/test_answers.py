@@ -142,7 +142,6 @@ def test_the_moment_of_the_answer_decides_the_price() -> None:
 
 
 def test_custom_prices_win_over_the_table() -> None:
-    # LiteLLM pull request 28009 and issue 26807: the reads were billed as input.
     custom = {
         "input_cost_per_token": 1e-06,
         "output_cost_per_token": 2e-06,
@@ -152,6 +151,22 @@ def test_custom_prices_win_over_the_table() -> None:
     assert completion_cost(answer(), custom_cost_per_token=custom) == 0.00075
     assert completion_cost(answer("nobody-knows"), custom_cost_per_token=Prices.of(custom)) == 0.00075
     assert completion_cost({"usage": USAGE}, custom_cost_per_token=custom) == 0.00075
+
+
+def test_an_invoice_at_custom_prices_is_not_two_thirds_too_high() -> None:
+    # LiteLLM pull request 28009 and issue 26807: reads were billed as input, 67 % too much.
+    usage = {"prompt_tokens": 6074, "prompt_tokens_details": {"cached_tokens": 3456}, "completion_tokens": 285}
+    custom = {
+        "input_cost_per_token": 2.5e-06,
+        "cache_read_input_token_cost": 2.5e-07,
+        "output_cost_per_token": 1.5e-05,
+    }
+    invoice = answer("openai/gpt-5.4", usage=usage)
+
+    assert completion_cost(invoice, custom_cost_per_token=custom) == 0.011684
+    assert completion_cost(invoice, at=AT) == 0.011684
+    del custom["cache_read_input_token_cost"]
+    assert completion_cost(invoice, custom_cost_per_token=custom) == 0.01946
 
 
 def test_a_representative_invoice_of_fireworks_comes_out_to_the_last_digit() -> None:

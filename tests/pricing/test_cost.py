@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -157,6 +159,18 @@ def test_a_price_changes_at_its_moment_and_not_before(
     assert [cost and cost.total for cost in costs] == [Decimal(before), Decimal(after)]
 
 
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system cannot change its zone")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
 def test_a_moment_is_the_same_in_every_zone_and_as_a_number() -> None:
     before = datetime(2026, 10, 6, 23, 30, tzinfo=UTC)
     run = Tokens(read=1_000_000)

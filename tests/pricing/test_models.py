@@ -115,6 +115,11 @@ def test_an_unknown_model_is_an_error_that_names_near_ones(model: str, near: str
         get_model_info(model)
 
 
+def test_a_provider_by_another_name_is_searched_for_near_ones() -> None:
+    with pytest.raises(ConfigurationError, match="nova-pro"):
+        get_model_info("amazon.nova-por-v1:0", custom_llm_provider="aws")
+
+
 def test_a_registered_model_is_priced() -> None:
     register_model(
         {

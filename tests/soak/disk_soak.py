@@ -155,8 +155,19 @@ class Outcome:
         )
 
 
-def soak(folder: Path, *, processes: int, operations: int, kill_every_s: float, seed: int = 1) -> Outcome:
-    """Run `processes` workers of `operations` each; kill one every `kill_every_s` and let another finish its work."""
+def soak(
+    folder: Path,
+    *,
+    processes: int,
+    operations: int,
+    kill_every_s: float,
+    most_kills: float = float("inf"),
+    seed: int = 1,
+) -> Outcome:
+    """Run `processes` workers of `operations` each; kill one every `kill_every_s` and let another finish its work.
+
+    Only one that has reported something is killed, so that the work comes to an end on a slow machine, too.
+    """
     chance = random.Random(seed)
     started = time.monotonic()
     pause = threading.Event()
@@ -167,9 +178,10 @@ def soak(folder: Path, *, processes: int, operations: int, kill_every_s: float, 
     next_kill = started + kill_every_s
     while running:
         pause.wait(0.02)
-        if time.monotonic() >= next_kill:
+        at_work = [worker for worker in running if worker.seen["operations"]]
+        if at_work and kills < most_kills and time.monotonic() >= next_kill:
             next_kill = time.monotonic() + kill_every_s
-            chance.choice(running).process.send_signal(signal.SIGKILL)
+            chance.choice(at_work).process.send_signal(signal.SIGKILL)
         for worker in [worker for worker in running if worker.process.poll() is not None]:
             running.remove(worker)
             worker.listener.join()

@@ -11,6 +11,7 @@ import pytest
 pytest.register_assert_rewrite("ostinato.testing.store_suite")
 
 from ostinato.caching.stores.disk import DiskStore  # noqa: E402
+from ostinato.caching.stores.front import Front  # noqa: E402
 from ostinato.testing.clock import ManualClock  # noqa: E402
 from ostinato.testing.store_face import key_of  # noqa: E402
 from ostinato.testing.store_suite import StoreSuite  # noqa: E402
@@ -187,7 +188,7 @@ def test_the_file_stays_within_its_bound_and_keeps_the_young_and_the_used(tmp_pa
 def test_entries_of_any_size_keep_the_file_within_its_bound(tmp_path: Path, size: int) -> None:
     bound = 2 * 2**20
     store = DiskStore(tmp_path, max_bytes=bound, near_bytes=0)
-    for number in range(8 * bound // (size + 500)):
+    for number in range(4 * bound // (size + 200)):
         store.set(key_of(number), os.urandom(size))
     store.flush()
     stats = store.stats()
@@ -250,6 +251,65 @@ def test_what_is_set_while_a_key_is_read_from_the_file_is_not_overwritten_in_mem
     front.fill(key_of("k"), old, None, epoch)
 
     assert store.get(key_of("k")) == new
+    store.close()
+
+
+def test_what_is_found_in_the_file_keeps_its_time_to_live_in_memory(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = DiskStore(tmp_path, clock=clock)
+    store.set(key_of("k"), b"v", 0.5)
+    store.close()
+    assert store.get(key_of("k")) == b"v"
+    clock.advance(0.5)
+
+    assert store.get(key_of("k")) is None
+    store.close()
+
+
+@pytest.mark.parametrize("change", ["delete", "clear"])
+def test_what_a_reader_found_while_it_was_removed_does_not_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    store = DiskStore(tmp_path)
+    store.set(key_of("k"), b"v")
+    store.close()
+    remove = getattr(store._writer, change)
+
+    def read_just_before(argument: bytes) -> object:
+        assert store.get(key_of("k")) == b"v"
+        return remove(argument)
+
+    monkeypatch.setattr(store._writer, change, read_just_before)
+    getattr(store, change)(key_of("k"))
+
+    assert store.get(key_of("k")) is None
+    store.close()
+
+
+def test_what_is_set_anew_while_it_is_written_goes_on_waiting() -> None:
+    front = Front(0, ManualClock())
+    front.put(key_of("k"), b"old", None)
+    batch = front.take(50, 1000)
+    front.put(key_of("k"), b"new", None)
+    front.settle(batch)
+    assert front.pending == {key_of("k"): (b"new", None)}
+    front.settle(front.take(50, 1000))
+
+    assert (front.pending, front.pending_bytes) == ({}, 0)
+
+
+def test_what_this_process_replaces_and_removes_leaves_the_rest_in_memory(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = DiskStore(tmp_path, clock=clock)
+    for number in (1, 2, 3, 1):
+        store.set(key_of(number), b"v")
+        store.flush()
+    store.delete(key_of(3))
+    assert store.stats()["near"]["entries"] == 2
+    clock.advance(1)
+    store.get(key_of(2))
+
+    assert store.stats()["near"]["entries"] == 2
     store.close()
 
 

@@ -13,9 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ostinato.caching.stores import disk_file
+from ostinato.caching.stores import disk_file, disk_writer
 from ostinato.caching.stores.disk import DiskStore
+from ostinato.caching.stores.rows import Batch, insert
 from ostinato.errors import StoreError
 from ostinato.testing.clock import ManualClock
 from ostinato.testing.store_face import key_of
@@ -39,6 +42,8 @@ DAMAGES: dict[str, Damage] = {
     "cut to half a page": lambda content: bytes(content[:4000]),
     "cut to ten bytes": lambda content: bytes(content[:10]),
     "flipped bits": flip_bits,
+    # SQLite quotes the schema in its message, which then cannot be decoded.
+    "a schema that is no text": lambda content: bytes(content).replace(b"CREATE TABLE", b"CREATE \xef\xf0\xf1\xf2\xf3"),
 }
 
 
@@ -166,6 +171,31 @@ def test_a_store_with_the_renamed_file_open_moves_on_to_the_new_one(tmp_path: Pa
     late.close()
     assert other.get(key_of("new")) == b"new"
     other.close()
+
+
+def test_what_was_written_into_a_file_that_is_renamed_meanwhile_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DiskStore(tmp_path, near_bytes=0)
+    store.set(key_of("before"), b"old")
+    store.flush()
+    identity = store._folder.identity()
+    assert identity is not None
+
+    def insert_and_rename(connection: sqlite3.Connection, batch: Batch) -> bool:
+        replaced = insert(connection, batch)
+        DiskStore(tmp_path)._folder.set_aside(identity)
+        return replaced
+
+    monkeypatch.setattr(disk_writer, "insert", insert_and_rename)
+    store.set(key_of("k"), b"v")
+    store.flush()
+    store.close()
+
+    assert (tmp_path / "cache.db.corrupt-1").exists()
+    assert not (tmp_path / "cache.db.corrupt-2").exists()
+    assert store.get(key_of("k")) == b"v"
+    store.close()
 
 
 def test_a_file_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -313,3 +343,52 @@ def test_the_log_level_of_a_warning_is_warning(tmp_path: Path, caplog: pytest.Lo
     store.close()
 
     assert [(record.name, record.levelno) for record in caplog.records] == [("ostinato", logging.WARNING)]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 7)), min_size=1, max_size=30), st.data())
+def test_flipped_bits_anywhere_give_a_value_a_miss_or_a_store_error_and_nothing_else(
+    flips: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "cache")
+        file = filled(folder)
+        content = bytearray(file.read_bytes())
+        for place, bit in flips:
+            content[place % len(content)] ^= 1 << bit
+        file.write_bytes(content)
+        clock = ManualClock()
+        store = DiskStore(folder, near_bytes=data.draw(st.sampled_from([0, 10**6])), max_bytes=300_000, clock=clock)
+        uses = data.draw(st.permutations(["get", "set", "delete", "scan", "clear", "stats"]))
+        for use in uses:
+            for key in (key_of(number) for number in range(0, 50, 7)):
+                try:
+                    found = use_store(store, use, key)
+                except StoreError:
+                    clock.advance(5)
+                else:
+                    assert found is None or isinstance(found, bytes)
+        store.close()
+        clock.advance(5)
+        store.set(key_of("new"), b"new")
+        assert store.get(key_of("new")) == b"new"
+        store.close()
+
+
+def use_store(store: DiskStore, use: str, key: bytes) -> bytes | None:
+    """Use `store` in one way. Return what a get found."""
+    match use:
+        case "get":
+            return store.get(key)
+        case "set":
+            store.set(key, b"v" * 3000, 60)
+            store.flush()
+        case "delete":
+            store.delete(key)
+        case "scan":
+            assert all(isinstance(part, bytes) for pair in store.scan() for part in pair)
+        case "clear":
+            store.clear(key[:9])
+        case _:
+            store.stats()
+    return None

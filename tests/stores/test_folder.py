@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ostinato.caching.stores.disk import DiskStore
+from ostinato.caching.stores.folder import Folder
 from ostinato.errors import ConfigurationError, StoreError
 from ostinato.testing.store_face import key_of
 
@@ -106,6 +107,35 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match="is no folder"):
         DiskStore(tmp_path / "cache")
+
+
+def test_who_opens_waits_for_who_renames_and_not_for_who_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ostinato.caching.stores.folder.LOCK_TRIES", 2)
+    folder = Folder(tmp_path)
+    with folder.locked(alone=False), folder.locked(alone=False):
+        pass
+    for first in (True, False):
+        with (
+            folder.locked(alone=first),
+            pytest.raises(StoreError, match="held the cache folder"),
+            folder.locked(alone=True),
+        ):
+            pass
+    with folder.locked(alone=True):
+        pass
+
+
+def test_a_file_that_is_no_longer_there_is_not_set_aside(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.create_file()
+    old = folder.identity()
+    assert old is not None
+    assert folder.set_aside(old) == str(tmp_path / "cache.db.corrupt-1")
+    folder.create_file()
+    new = folder.identity()
+
+    assert folder.set_aside(old) is None
+    assert folder.identity() == new
 
 
 def test_a_negative_bound_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, alw
 from tests.transport.shells import ENVIRONMENT
 
 PRELUDE = """
-    import asyncio, os, sys
+    import asyncio, os, signal, sys
     from ostinato.transport.async_http import AsyncTransport
     from ostinato.transport.exchange import Outgoing, Timeouts
     from ostinato.transport.http import Transport
@@ -24,6 +24,7 @@ PRELUDE = """
         return Outgoing("POST", url, {}, str(os.getpid()).encode(), Timeouts(20, 20), True)
 
     url = sys.argv[1]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started to ignore it
 """
 
 

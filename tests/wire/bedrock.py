@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -13,10 +14,36 @@ from botocore.eventstream import EventStreamBuffer
 from botocore.validate import ParamValidator
 from hypothesis import strategies as st
 
+from ostinato.providers import Provider
+from ostinato.wire.bedrock_converse import WIRE
+from ostinato.wire.contract import Call
 from ostinato.wire.eventstream import Decoder
 from tests.corpus import open_records
 
 Json = dict[str, Any]
+BEDROCK = Provider("bedrock", wire="bedrock_converse", base_url=None, auth="aws")
+SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+NOVA = "us.amazon.nova-2-lite-v1:0"
+HELLO = [{"role": "user", "content": "hello"}]
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def build(
+    messages: Any = None, /, *, model: str = SONNET, drop: bool = False, strict: bool = True, **params: Any
+) -> Json:
+    call = Call(model, HELLO if messages is None else messages, params, drop_params=drop, strict=strict)
+    before = copy.deepcopy((call.messages, call.params))
+    built = WIRE.build(call, BEDROCK)
+    assert (call.messages, call.params) == before
+    return built.body
+
+
+def tool(name: str = "f", **rest: Any) -> Json:
+    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}, **rest}
+
+
+def call_of(arguments: Any = '{"a":1}', call_id: str = "t1") -> Json:
+    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": arguments}}
 
 
 def answered() -> list[Json]:
@@ -114,7 +141,7 @@ json_values = st.recursive(
         st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), texts
     ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
-    max_leaves=6,
+    max_leaves=3,
 )
 objects = st.dictionaries(texts, json_values, max_size=3)
 blobs = st.binary(max_size=9).map(lambda data: base64.b64encode(data).decode())

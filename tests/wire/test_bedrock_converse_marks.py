@@ -7,14 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.providers import Provider
 from ostinato.wire.bedrock_converse import WIRE
 from ostinato.wire.contract import Call
-from tests.wire.bedrock import complaints
+from tests.wire.bedrock import BEDROCK, SONNET, complaints
 
 Json = dict[str, Any]
-BEDROCK = Provider("bedrock", wire="bedrock_converse", base_url=None, auth="aws")
-SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 MARK = {"type": "ephemeral"}
 HOUR = {"type": "ephemeral", "ttl": "1h"}
 POINT = {"cachePoint": {"type": "default"}}
@@ -82,9 +79,9 @@ def test_a_mark_on_a_tools_result_stands_behind_the_result() -> None:
     assert body["messages"][2]["content"][1] == HOUR_POINT
 
 
-def test_a_mark_on_reasoning_moves_in_front_of_it() -> None:
+def test_a_mark_on_nothing_but_reasoning_is_left_out() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
-    messages = [
+    messages: list[Json] = [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": None, "thinking_blocks": [thought], "cache_control": MARK},
         {"role": "user", "content": "b"},
@@ -94,7 +91,7 @@ def test_a_mark_on_reasoning_moves_in_front_of_it() -> None:
 
 
 def test_over_the_limit_the_oldest_marks_of_messages_give_way() -> None:
-    messages = [
+    messages: list[Json] = [
         {"role": "system", "content": "S", "cache_control": MARK},
         *(
             {"role": role, "content": str(index), "cache_control": MARK}
@@ -129,7 +126,7 @@ def test_several_marks_over_the_limit_in_one_message_go_from_the_front() -> None
     ],
 )
 def test_a_model_gets_the_marks_that_it_knows(model: str, system: list[Json], tools: list[Json]) -> None:
-    messages = [{"role": "system", "content": "S", "cache_control": HOUR}, {"role": "user", "content": "a"}]
+    messages: list[Json] = [{"role": "system", "content": "S", "cache_control": HOUR}, {"role": "user", "content": "a"}]
     body = build(messages, model, tools=[tool(HOUR)])
 
     assert body["system"][1:] == system
@@ -137,8 +134,11 @@ def test_a_model_gets_the_marks_that_it_knows(model: str, system: list[Json], to
 
 
 def test_marks_and_accounting_are_no_part_of_a_key() -> None:
-    messages = [{"role": "system", "content": "S"}, {"role": "user", "content": [text("a"), text("b")]}]
-    marked = [{**messages[0], "cache_control": HOUR}, {"role": "user", "content": [text("a", MARK), text("b", HOUR)]}]
+    messages: list[Json] = [{"role": "system", "content": "S"}, {"role": "user", "content": [text("a"), text("b")]}]
+    marked: list[Json] = [
+        {**messages[0], "cache_control": HOUR},
+        {"role": "user", "content": [text("a", MARK), text("b", HOUR)]},
+    ]
     plain = build(messages, tools=[tool()])
     body = build(
         marked, tools=[tool(MARK)], cache_control=MARK, metadata={"a": "b"}, performanceConfig={"latency": "optimized"}

@@ -1,41 +1,16 @@
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
 import pytest
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
-from ostinato.providers import Provider
 from ostinato.wire.bedrock_converse import WIRE
 from ostinato.wire.contract import Call
-from tests.wire.bedrock import complaints
+from tests.wire.bedrock import BEDROCK, HELLO, NOVA, PNG, SONNET, build, call_of, complaints, tool
 
 Json = dict[str, Any]
-BEDROCK = Provider("bedrock", wire="bedrock_converse", base_url=None, auth="aws")
-SONNET = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-NOVA = "us.amazon.nova-2-lite-v1:0"
-HELLO = [{"role": "user", "content": "hello"}]
-PNG = "data:image/png;base64,iVBORw0KGgo="
-
-
-def build(
-    messages: Any = None, /, *, model: str = SONNET, drop: bool = False, strict: bool = True, **params: Any
-) -> Json:
-    call = Call(model, HELLO if messages is None else messages, params, drop_params=drop, strict=strict)
-    before = copy.deepcopy((call.messages, call.params))
-    built = WIRE.build(call, BEDROCK)
-    assert (call.messages, call.params) == before
-    return built.body
-
-
-def tool(name: str = "f", **rest: Any) -> Json:
-    return {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}, **rest}
-
-
-def call_of(arguments: Any = '{"a":1}', call_id: str = "t1") -> Json:
-    return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": arguments}}
 
 
 def test_the_model_stands_in_the_path_percent_encoded() -> None:
@@ -110,175 +85,6 @@ def test_a_conversation_with_everything_in_it() -> None:
     assert body["requestMetadata"] == {"user": "me", "a": "b"}
     assert body["serviceTier"] == {"type": "flex"}
     assert "additionalModelRequestFields" not in body
-
-
-@pytest.mark.parametrize(
-    ("part", "block"),
-    [
-        (
-            {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
-            {"audio": {"format": "wav", "source": {"bytes": "AA=="}}},
-        ),
-        (
-            {
-                "type": "file",
-                "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "My  report_v2.pdf"},
-            },
-            {"document": {"format": "pdf", "name": "My report-v2", "source": {"bytes": "AA=="}}},
-        ),
-        (
-            {"type": "file", "file": {"file_data": "data:application/octet-stream;base64,AA==", "filename": "a.md"}},
-            {"document": {"format": "md", "name": "a", "source": {"bytes": "AA=="}}},
-        ),
-        (
-            {"type": "file", "file": {"file_id": "s3://bucket/a.csv", "filename": "a"}},
-            {"document": {"format": "csv", "name": "a", "source": {"s3Location": {"uri": "s3://bucket/a.csv"}}}},
-        ),
-        (
-            {"type": "image_url", "image_url": {"url": "s3://bucket/a.jpg", "detail": "high"}},
-            {"image": {"format": "jpeg", "source": {"s3Location": {"uri": "s3://bucket/a.jpg"}}}},
-        ),
-        ({"type": "image_url", "image_url": PNG}, {"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}}),
-        (
-            {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "AA=="}},
-            {"image": {"format": "gif", "source": {"bytes": "AA=="}}},
-        ),
-        (
-            {"type": "document", "title": "t", "source": {"type": "text", "data": "x"}, "citations": {"enabled": True}},
-            {"document": {"format": "txt", "source": {"text": "x"}, "name": "t", "citations": {"enabled": True}}},
-        ),
-        (
-            {
-                "type": "document",
-                "title": "t",
-                "source": {"type": "content", "content": [{"type": "text", "text": "x"}]},
-            },
-            {"document": {"source": {"content": [{"text": "x"}]}, "name": "t"}},
-        ),
-        ({"guardContent": {"text": {"text": "x"}}}, {"guardContent": {"text": {"text": "x"}}}),
-        ({"type": "refusal", "refusal": "no"}, {"text": "no"}),
-    ],
-)
-def test_each_part_has_its_block(part: Json, block: Json) -> None:
-    body = build([{"role": "user", "content": [part, {"type": "text", "text": "this"}]}])
-
-    assert body["messages"][0]["content"] == [block, {"text": "this"}]
-    assert complaints(body) == ""
-
-
-def test_a_document_without_a_name_is_named_after_what_is_in_it() -> None:
-    def name(data: str) -> str:
-        part = {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{data}"}}
-        named: str = build([{"role": "user", "content": [part]}])["messages"][0]["content"][0]["document"]["name"]
-        return named
-
-    assert name("AA==") == name("AA==") != name("AB==")
-
-
-@pytest.mark.parametrize(
-    ("message", "words"),
-    [
-        (
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]},
-            r"messages\[0\].content\[0\].image_url.url is no data: or s3:// URL",
-        ),
-        (
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/tiff;base64,AA=="}}]},
-            "image/tiff",
-        ),
-        ({"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}, "Bedrock keeps no files"),
-        ({"role": "user", "content": [{"type": "video_url"}]}, "no block for"),
-        ({"role": "user", "content": [{"no": 1}]}, "has no type"),
-        ({"role": "user", "content": ""}, "takes no empty text"),
-        ({"role": "function", "content": "x"}, r"messages\[0\].role"),
-        ({"role": "tool", "content": "x"}, "tool_call_id"),
-        ({"role": "user", "content": [{"type": "text", "text": float("nan")}]}, r"content\[0\].text"),
-        (
-            {"role": "user", "content": "x", "cache_control": {"type": "forever"}},
-            "cache_control.type must be 'ephemeral'",
-        ),
-        ({"role": "system", "content": "x"}, "no turn of the user"),
-        (
-            {"role": "assistant", "tool_calls": [{"id": "a", "type": "custom", "custom": {}}]},
-            r"tool_calls\[0\].function",
-        ),
-    ],
-)
-def test_a_message_that_no_block_can_carry_is_named(message: Json, words: str) -> None:
-    with pytest.raises(BadRequestError, match=words) as raised:
-        build([message])
-    assert raised.value.provider == "bedrock"
-
-
-def test_instructions_in_mid_conversation_stay_where_they_are() -> None:
-    body = build(
-        [
-            *HELLO,
-            {"role": "assistant", "content": "hi"},
-            {"role": "system", "content": "hurry"},
-            {"role": "user", "content": "go"},
-        ]
-    )
-
-    assert "system" not in body
-    assert body["messages"][2] == {"role": "user", "content": [{"text": "hurry"}, {"text": "go"}]}
-
-
-def test_an_id_that_bedrock_would_refuse_is_replaced_alike_in_call_and_result() -> None:
-    long = "call|" + "x" * 100
-    body = build(
-        [
-            *HELLO,
-            {"role": "assistant", "tool_calls": [call_of(call_id=long)]},
-            {"role": "tool", "tool_call_id": long, "content": "1"},
-        ],
-        tools=[tool()],
-    )
-
-    used = body["messages"][1]["content"][0]["toolUse"]["toolUseId"]
-    assert used == body["messages"][2]["content"][0]["toolResult"]["toolUseId"]
-    assert complaints(body) == ""
-    assert 8 < len(used) <= 64
-
-
-def test_reasoning_without_a_signature_goes_back_to_all_but_claude() -> None:
-    messages = [
-        *HELLO,
-        {"role": "assistant", "content": "a", "thinking_blocks": [{"type": "thinking", "thinking": "hm"}]},
-        *HELLO,
-    ]
-
-    assert build(messages)["messages"][1]["content"] == [{"text": "a"}]
-    assert build(messages, model=NOVA)["messages"][1]["content"][0] == {
-        "reasoningContent": {"reasoningText": {"text": "hm"}}
-    }
-
-
-def test_an_answer_of_ours_goes_back_as_it_came() -> None:
-    content = [
-        {"toolUse": {"toolUseId": "s", "name": "n", "input": {}, "type": "server_tool_use"}},
-        {"toolResult": {"toolUseId": "s", "content": [{"text": "r"}], "status": "success"}},
-        {"citationsContent": {"citations": [{"title": "t"}], "content": [{"text": "a"}]}},
-        {"text": ""},
-        {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": 1}, "type": "tool_use"}},
-    ]
-    answer = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use"}
-    message = WIRE.parse(copy.deepcopy(answer)).choices[0].message
-
-    sent = build([*HELLO, message, {"role": "tool", "tool_call_id": "t1", "content": "1"}], tools=[tool()])["messages"][
-        1
-    ]["content"]
-
-    assert sent == [*content[:3], {"toolUse": {"toolUseId": "t1", "name": "f", "input": {"a": 1}}}]
-
-
-def test_an_answer_that_the_caller_changed_is_translated_anew() -> None:
-    content = [{"text": "a"}, {"text": "b"}]
-    answer = {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn"}
-    message = WIRE.parse(answer).choices[0].message
-    message["content"] = "c"
-
-    assert build([*HELLO, message, *HELLO])["messages"][1]["content"] == [{"text": "c"}]
 
 
 @pytest.mark.parametrize(
@@ -368,7 +174,8 @@ def test_what_converse_cannot_take_is_refused_by_name_or_left_out(name: str, val
 @pytest.mark.parametrize(
     "params",
     [{"n": 1}, {"frequency_penalty": 0}, {"logprobs": False}, {"parallel_tool_calls": True}, {"store": False},
-     {"modalities": ["text"]}, {"service_tier": "auto"}, {"response_format": {"type": "text"}}, {"stop": []}, {"seed": None}],
+     {"modalities": ["text"]}, {"service_tier": "auto"}, {"response_format": {"type": "text"}},
+     {"stop": []}, {"seed": None}],
 )  # fmt: skip
 def test_what_asks_for_nothing_is_no_reason_to_refuse(params: Json) -> None:
     assert build(**params) == build()
@@ -389,6 +196,33 @@ def test_no_tools_are_offered_where_none_may_be_chosen() -> None:
     with pytest.raises(UnsupportedParamsError, match="tool_choice"):
         build(history, tools=[tool()], tool_choice="none")
     assert build(history, tools=[tool()], tool_choice="none", drop=True)["toolConfig"]["tools"]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"tools": "f"}, "tools must be a list"),
+        ({"tools": [{"type": "function", "function": {}}]}, r"tools\[0\].function.name"),
+        ({"tools": [tool(cache_control={"type": "x"})]}, r"tools\[0\].cache_control.type"),
+        ({"metadata": "a"}, "metadata must be a mapping"),
+        ({"guardrailConfig": 3}, "guardrailConfig must be an object"),
+        ({"extra_body": 3}, "extra_body must be a mapping"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"system": [{"type": "video"}]}, r"system\[0\].type"),
+        ({"cache_control": {"type": "x"}}, "cache_control"),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_named(params: Json, words: str) -> None:
+    with pytest.raises(BadRequestError, match=words):
+        build(**params)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [("auto", {"auto": {}}), ({"type": "function", "function": {"name": "f"}}, {"tool": {"name": "f"}})],
+)
+def test_a_choice_of_tools_is_said_in_converses_words(choice: Any, expected: Json) -> None:
+    assert build(tools=[tool()], tool_choice=choice)["toolConfig"]["toolChoice"] == expected
 
 
 def test_two_settings_of_one_thing_are_an_error() -> None:

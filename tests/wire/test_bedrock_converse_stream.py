@@ -284,6 +284,34 @@ def test_redacted_reasoning_in_several_pieces_is_joined_byte_by_byte() -> None:
     fold = folded([delta("YQ=="), delta("YmM=")])
 
     assert fold.body()["output"]["message"]["content"] == [{"reasoningContent": {"redactedContent": "YWJj"}}]
+    assert list(WIRE.unfold(fold.body(), fold.cuts())) == [delta("YQ=="), delta("YmM=")]
+
+
+def test_a_block_that_starts_with_nothing_is_given_again_in_its_pieces() -> None:
+    events: list[Event] = [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockStart": {"contentBlockIndex": 0, "start": {}}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "a"}}},
+        {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"text": "b"}}},
+        {"contentBlockStop": {"contentBlockIndex": 0}},
+        {"messageStop": {"stopReason": "end_turn"}},
+        {"metadata": {"metrics": {"latencyMs": 1}}},
+    ]
+    fold = folded(events)
+
+    assert fold.body()["output"]["message"]["content"] == [{"text": "ab"}]
+    assert list(WIRE.unfold(fold.body(), fold.cuts())) == events
+
+
+def test_text_in_a_block_that_came_whole_reaches_the_caller() -> None:
+    block = {"citationsContent": {"citations": [{"title": "t"}], "content": [{"text": "a"}, {"text": "b"}]}}
+    body = {"output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn"}
+
+    message = gathered(chunks_of(list(WIRE.unfold(body, None))))["choices"][0]["message"]
+
+    assert message["content"] == "ab"
+    assert message["citations"] == [{"title": "t"}]
+    assert message["provider_specific_fields"] == {"converse_content": [block]}
 
 
 def test_an_image_comes_as_its_format_and_its_source() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from typing import Any
+from zlib import crc32
 
 import pytest
 from botocore.eventstream import EventStreamBuffer
@@ -13,7 +15,7 @@ from ostinato.errors import APIResponseError
 from ostinato.wire.eventstream import Decoder, encode_exception, encode_frame
 from tests.corpus import open_records
 
-names = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,20}", fullmatch=True).filter(lambda name: name not in {"chunk"})
+names = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,20}", fullmatch=True).filter(lambda name: name != "chunk")
 payloads = st.dictionaries(st.text(max_size=8), st.one_of(st.text(), st.integers(-1000, 1000), st.none()), max_size=4)
 frames = st.lists(st.tuples(names, payloads), min_size=1, max_size=6)
 slices = st.lists(st.integers(1, 60), min_size=1, max_size=20)
@@ -143,6 +145,48 @@ def test_a_frame_over_the_limit_is_refused_by_its_head_alone() -> None:
 def test_a_sound_frame_with_nonsense_in_it_is_refused(frame: bytes, words: str) -> None:
     with pytest.raises(APIResponseError, match=words):
         decoded([frame])
+
+
+def framed(headers: bytes, payload: bytes = b"") -> bytes:
+    head = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    frame = head + crc32(head).to_bytes(4, "big") + headers + payload
+    return frame + crc32(frame).to_bytes(4, "big")
+
+
+def header(name: str, kind: int, value: bytes) -> bytes:
+    sized = len(value).to_bytes(2, "big") if kind in {6, 7} else b""
+    return bytes([len(name)]) + name.encode() + bytes([kind]) + sized + value
+
+
+def test_headers_of_every_type_are_passed_over_on_the_way_to_those_that_count() -> None:
+    others = [
+        (0, b""),
+        (1, b""),
+        (2, b"1"),
+        (3, b"12"),
+        (4, b"1234"),
+        (5, b"12345678"),
+        (6, b"bytes"),
+        (8, b"12345678"),
+        (9, b"x" * 16),
+    ]
+    headers = b"".join(header(f"h{kind}", kind, value) for kind, value in others)
+
+    assert decoded([framed(headers + header(":event-type", 7, b"a"), b"{}")]) == [{"a": {}}]
+
+
+def test_a_failure_that_no_model_describes_is_an_exception_too() -> None:
+    headers = header(":message-type", 7, b"error") + header(":error-code", 7, b"InternalFailure")
+
+    assert decoded([framed(headers + header(":error-message", 7, b"broke"))]) == [
+        {"exception": {"type": "InternalFailure", "message": "broke"}}
+    ]
+
+
+@pytest.mark.parametrize("headers", [b"\x05ab", b"\x01a\x63", b"\x01a\x07\x00\x09ab", b"\x01\xff\x00", b"\x01a\x09x"])
+def test_headers_that_cannot_be_read_are_damage(headers: bytes) -> None:
+    with pytest.raises(APIResponseError, match="headers"):
+        decoded([framed(headers)])
 
 
 def test_an_event_without_a_payload_is_an_empty_object() -> None:

@@ -16,6 +16,7 @@ STREAM = (
     ": keep-alive\n\n\n\n"
     "data\n\ndata: \n\n"
     "data: x\r\rdata:  y\r\n\r\n"
+    "event: e\r\ndata: 1\r\ndata: 2\r\n\r\n"
     "event: alone\n\n"
     "data: [DONE]\n\n"
 ).encode()
@@ -24,6 +25,7 @@ EVENTS: list[ServerEvent] = [
     ("error", b"one\ntwo"),
     (None, b"x"),
     (None, b" y"),
+    ("e", b"1\n2"),
     (None, b"[DONE]"),
 ]
 

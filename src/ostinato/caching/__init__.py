@@ -9,7 +9,7 @@ __all__ = ["Cache"]
 
 def __getattr__(name: str) -> Any:
     if name == "Cache":
-        from ostinato.caching.cache import Cache  # noqa: PLC0415  # bound when it is first used
+        from ostinato.caching.cache import Cache  # bound when it is first used
 
         globals()["Cache"] = Cache
         return Cache

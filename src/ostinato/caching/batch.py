@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ostinato.caching.flight import Open, Wait
+from ostinato.caching.moves import Open, Wait
 from ostinato.caching.record import Entry
 from ostinato.errors import OstinatoError
 
@@ -71,13 +71,13 @@ def batch(places: list[Place]) -> Generator[tuple[Ride, Step] | Ask, Any, None]:
             step = place.advance((yield place.ride, step))
     if opening:
         yield from _open(opening)
-    for place, first in waiting:
-        step: Step | None = first
-        while step is not None:
-            if isinstance(step, Open):
-                yield from _open([(place, step)])
+    for place, waits in waiting:
+        then: Step | None = waits
+        while then is not None:
+            if isinstance(then, Open):
+                yield from _open([(place, then)])
                 break
-            step = place.advance((yield place.ride, step))
+            then = place.advance((yield place.ride, then))
 
 
 def _open(opening: list[tuple[Place, Open]]) -> Generator[Ask, Any, None]:
@@ -102,5 +102,3 @@ def _open(opening: list[tuple[Place, Open]]) -> Generator[Ask, Any, None]:
 def _flight(place: Place) -> Any:
     assert place.ride.flight is not None  # noqa: S101  # it was asked to open
     return place.ride.flight
-
-

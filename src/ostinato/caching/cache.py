@@ -13,7 +13,7 @@ import msgspec
 
 from ostinato.caching import ambient
 from ostinato.caching.counters import Counters
-from ostinato.caching.flight import Flights
+from ostinato.caching.flights import Flights
 from ostinato.caching.key import Scope, custom_key
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
@@ -65,7 +65,7 @@ class Cache:
 
     def __init__(
         self,
-        type: str = "memory",  # noqa: A002  # the name that users of LiteLLM write
+        type: str = "memory",  # the name that users of LiteLLM write
         *,
         ttl: float | None = None,
         soft_ttl: float | None = None,
@@ -212,7 +212,7 @@ class Cache:
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        return any([self.store.delete(store_key) for store_key in self._keys_named(key)])
+        return sum(self.store.delete(store_key) for store_key in self._keys_named(key)) > 0
 
     def clear(self) -> int:
         """Forget every entry of this cache's namespace and seed. Return how many there were."""
@@ -242,7 +242,8 @@ class Cache:
 
     async def adelete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        return any([await self.store.adelete(store_key) for store_key in self._keys_named(key)])
+        deleted = [await self.store.adelete(store_key) for store_key in self._keys_named(key)]
+        return any(deleted)
 
     async def aclear(self) -> int:
         """Forget every entry of this cache's namespace and seed. Return how many there were."""
@@ -308,16 +309,14 @@ def _kinds(supported_call_types: list[str] | None) -> frozenset[str]:
     return frozenset(CALL_TYPES[name] for name in names)
 
 
-def _new_store(
-    kind: str, max_bytes: int | None, root: str | Path, seed: str, clock: Callable[[], float]
-) -> Store:
+def _new_store(kind: str, max_bytes: int | None, root: str | Path, seed: str, clock: Callable[[], float]) -> Store:
     match kind:
         case "memory":
-            from ostinato.caching.stores.memory import MemoryStore  # noqa: PLC0415  # only what is used is loaded
+            from ostinato.caching.stores.memory import MemoryStore  # only what is used is loaded
 
             return MemoryStore(max_bytes or MEMORY_BYTES, clock=clock)
         case "disk":
-            from ostinato.caching.stores.disk import DiskStore  # noqa: PLC0415  # only what is used is loaded
+            from ostinato.caching.stores.disk import DiskStore  # only what is used is loaded
 
             return DiskStore(Path(root) / _folder_name(seed or "42"), max_bytes=max_bytes or DISK_BYTES, clock=clock)
         case _:
@@ -326,8 +325,8 @@ def _new_store(
 
 def _folder_name(seed: str) -> str:
     """Return the folder of a seed: the seed itself where that is a plain name, else its digest."""
-    import hashlib  # noqa: PLC0415
-    import re  # noqa: PLC0415
+    import hashlib
+    import re
 
     if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", seed):
         return seed

@@ -9,7 +9,20 @@ class Counters:
     Plain integers: in CPython an increment of a slot is not interrupted by another thread.
     """
 
-    __slots__ = ("absent", "broken", "bypassed", "hits", "joins", "refresh_errors", "refreshes", "rejected", "stale", "store_errors", "stored", "too_old")
+    __slots__ = (
+        "absent",
+        "broken",
+        "bypassed",
+        "hits",
+        "joins",
+        "refresh_errors",
+        "refreshes",
+        "rejected",
+        "stale",
+        "store_errors",
+        "stored",
+        "too_old",
+    )
 
     def __init__(self) -> None:
         for name in self.__slots__:

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ostinato.caching.stores.forks import renew_after_fork
+from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, Wait
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 
 if TYPE_CHECKING:
@@ -36,71 +35,9 @@ MAX_STREAM_BYTES = 64 << 20
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Open the way upstream, and report under `token`."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """Take the next piece off `source`, and report under `token`."""
-
-    source: Any
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait until the flight has moved on from `version`."""
-
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Deliver the events from `start` up to `stop`."""
-
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Opening failed with `error`, for the `attempt`-th time: pause and open again, or give up."""
-
-    error: OstinatoError
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Landed:
-    """The answer is whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Raise `error`."""
-
-    error: OstinatoError
-
-
 Keep = Callable[[bytes, dict[str, Any], "list[Any] | None"], None]
 """Stores a landed answer: its bytes, the same decoded, its cuts. It neither raises nor waits."""
-Move = Open | Pull | Wait | Events | Broken | Landed | Failed
 _LANDED = Landed()
-
-
-class Reader:
-    """One caller's place in a flight."""
-
-    __slots__ = ("left", "position")
-
-    def __init__(self) -> None:
-        self.position = 0
-        self.left = False
 
 
 class Flight:
@@ -424,49 +361,7 @@ class Flight:
 
     def _close(self) -> None:
         """Let go of the key when the flight is over. Called without the lock, after every report."""
-        if self._state == "landed" or self._state == "failed":
+        if self.over:
             over, self._on_over = self._on_over, None
             if over is not None:
                 over(self)
-
-
-class Flights:
-    """The flights in the air, by key. A forked child starts with none: those of its parent land there."""
-
-    fork_rank = 0
-
-    def __init__(self) -> None:
-        self._flights: dict[bytes, Flight] = {}
-        self._lock = threading.Lock()
-        renew_after_fork(self)
-
-    def before_fork(self) -> None:
-        """Let no claim be half made."""
-        self._lock.acquire()
-
-    def after_fork(self, *, in_child: bool) -> None:
-        """Give the lock back."""
-        if in_child:
-            self._flights = {}
-        self._lock.release()
-
-    def claim(self, key: bytes, wire: Wire) -> tuple[Flight, Reader, bool]:
-        """Return the flight of `key`, a new reader of it, and whether this call founded it."""
-        with self._lock:
-            flight = self._flights.get(key)
-            reader = flight.attach() if flight is not None else None
-            if flight is not None and reader is not None:
-                return flight, reader, False
-
-            def release(closed: Flight) -> None:
-                with self._lock:
-                    if self._flights.get(key) is closed:
-                        del self._flights[key]
-
-            flight = self._flights[key] = Flight(wire, shared=True, on_over=release)
-            reader = flight.attach()
-            assert reader is not None  # noqa: S101  # a new flight takes readers
-            return flight, reader, True
-
-    def __len__(self) -> int:
-        return len(self._flights)

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ostinato.caching.flight import Broken, Events, Failed, Flight, Landed, Open, Pull, Reader, Wait
+from ostinato.caching.flight import Flight
+from ostinato.caching.moves import Broken, Events, Failed, Landed, Open, Pull, Reader, Wait
 from ostinato.errors import OstinatoError, Timeout
 
 if TYPE_CHECKING:
@@ -132,16 +133,20 @@ class Ride:
                     waited = yield move
                     if waited == "deaf" or (waited == "stalled" and not flight.depose(version)):
                         flight, reader = self._go_alone(flight, reader)
-                case Broken(error, attempt):
-                    delay = self._retry_delay(error, attempt)
-                    if delay is None:
-                        raise flight.give_up(reader)
-                    flight.pause(reader)
-                    yield Sleep(delay)
+                case Broken():
+                    yield self._pause(flight, reader, move)
                 case Landed():
                     return flight
                 case Failed(error):
                     raise error
+
+    def _pause(self, flight: Flight, reader: Reader, broken: Broken) -> Sleep:
+        """Return the sleep before the next try, or raise when there is none."""
+        delay = self._retry_delay(broken.error, broken.attempt)
+        if delay is None:
+            raise flight.give_up(reader)
+        flight.pause(reader)
+        return Sleep(delay)
 
     def _board(self) -> tuple[Flight, Reader]:
         seat = self.seat

@@ -96,7 +96,9 @@ def _key(scope: Scope, call_type: str, sample_index: int, *request: bytes) -> by
 
 
 def _sha256(parts: Iterable[bytes]) -> bytes:
-    return hashlib.sha256(b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])).digest()
+    return hashlib.sha256(
+        b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])
+    ).digest()
 
 
 def _counted(headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
@@ -160,7 +162,7 @@ def _normal(value: Any) -> Any:
     return [_normal(item) for item in value]
 
 
-def _normal_number(value: int | float) -> Any:
+def _normal_number(value: float) -> Any:
     if isinstance(value, float):
         if not value.is_integer():
             return value
@@ -224,6 +226,11 @@ class Memo:
             self._size = size
         self._held[key] = value
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._size = 0
+
 
 _message_digests = Memo(16 << 20)
 _text_digests = Memo(32 << 20)
@@ -253,7 +260,9 @@ def shorten(message: Any) -> Any:
     if type(content) is str:
         return {**message, "content": _Ext(_TEXT, text_digest(content))} if len(content) > LONG_TEXT else message
     if type(content) is list and any(_is_long(part) for part in content):
-        parts = [{**part, "text": _Ext(_TEXT, text_digest(part["text"]))} if _is_long(part) else part for part in content]
+        parts = [
+            {**part, "text": _Ext(_TEXT, text_digest(part["text"]))} if _is_long(part) else part for part in content
+        ]
         return {**message, "content": parts}
     return message
 

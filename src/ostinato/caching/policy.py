@@ -56,22 +56,7 @@ def apply_controls(default: Policy, mode: Mode, controls: Mapping[str, Any]) -> 
     """
     policy = default
     for name, value in controls.items():
-        match name:
-            case "ttl":
-                policy = replace(policy, ttl_s=seconds(name, value), asked=True)
-            case "s-maxage" | "s-max-age":
-                policy = replace(policy, max_age_s=seconds(name, value, zero=True))
-            case "soft-ttl":
-                policy = replace(policy, soft_ttl_s=seconds(name, value, zero=True))
-            case "namespace":
-                if not isinstance(value, str):
-                    raise ConfigurationError(f"cache control 'namespace' must be a string, not {value!r}")
-                policy = replace(policy, scope=replace(policy.scope, namespace=value))
-            case "no-cache" | "no-store" | "use-cache":
-                if not isinstance(value, bool):
-                    raise ConfigurationError(f"cache control {name!r} must be True or False, not {value!r}")
-            case _:
-                raise ConfigurationError(_unknown(name))
+        policy = _with_control(policy, name, value)
     if mode == "replay":
         return replace(policy, soft_ttl_s=None)
     if controls.get("use-cache"):
@@ -81,6 +66,26 @@ def apply_controls(default: Policy, mode: Mode, controls: Mapping[str, Any]) -> 
     if controls.get("no-store"):
         policy = replace(policy, write=False)
     return policy
+
+
+def _with_control(policy: Policy, name: str, value: Any) -> Policy:
+    match name:
+        case "ttl":
+            return replace(policy, ttl_s=seconds(name, value), asked=True)
+        case "s-maxage" | "s-max-age":
+            return replace(policy, max_age_s=seconds(name, value, zero=True))
+        case "soft-ttl":
+            return replace(policy, soft_ttl_s=seconds(name, value, zero=True))
+        case "namespace":
+            if not isinstance(value, str):
+                raise ConfigurationError(f"cache control 'namespace' must be a string, not {value!r}")
+            return replace(policy, scope=replace(policy.scope, namespace=value))
+        case "no-cache" | "no-store" | "use-cache":
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"cache control {name!r} must be True or False, not {value!r}")
+            return policy
+        case _:
+            raise ConfigurationError(_unknown(name))
 
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float | None:

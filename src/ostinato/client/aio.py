@@ -1,34 +1,23 @@
-"""The asynchronous shell: does what the flow says, awaiting on the caller's event loop.
-
-Going upstream for a flight that others may join is a task of its own: a caller who is cancelled is a reader
-that leaves, and takes nothing from the others.
-"""
+"""Calls that await."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.caching.batch import Ask, batch
-from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
-from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
-from ostinato.caching.record import Entry
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale, replayed, wants_usage
-from ostinato.client.source import AsyncSource, keep_until_done, running_loop
-from ostinato.client.streams import AsyncStream, Reading
-from ostinato.client.verbose import show_answer, show_events, shows
-from ostinato.errors import OstinatoError
-from ostinato.records import Embeddings
+from ostinato.caching.flight import Flight
+from ostinato.caching.flow import Ride
+from ostinato.client.async_voyage import AsyncVoyage, replay
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale
+from ostinato.client.source import keep_until_done, running_loop
 from ostinato.transport.async_http import AsyncTransport
-from ostinato.transport.exchange import Answered
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ostinato.caching.cache import Cache
     from ostinato.client.plan import Request
-    from ostinato.records import Completion
-    from ostinato.wire.contract import Event, Json, Wire
+    from ostinato.records import Embeddings
+    from ostinato.wire.contract import Json
 
 
 class AsyncClient(Core):
@@ -78,7 +67,7 @@ class AsyncClient(Core):
         if binding is not None:
             entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
             if entry is not None and not is_stale(entry, binding):
-                return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
+                return replay(entry, route, params) if stream else completion_of(entry, route, params)
         settings = Settings(
             model,
             messages,
@@ -94,15 +83,14 @@ class AsyncClient(Core):
         ride, request = self._embark(settings, route or self._route(model), binding, raw)
         if entry is not None:
             self.refresh(ride, request)
-            return _replay(entry, request.route.wire, params) if stream else completion_of(entry, request.route.wire)
+            return replay(entry, request.route, params) if stream else completion_of(entry, request.route, params)
         voyage = AsyncVoyage(self, ride, request)
-        return await (voyage.stream(params) if stream else voyage.completion())
-
+        return await (voyage.stream(params) if stream else voyage.completion(params))
 
     async def aembedding(
         self,
         model: str,
-        input: str | list[str] | list[int] | list[list[int]],  # noqa: A002  # OpenAI's name
+        input: str | list[str] | list[int] | list[list[int]],  # OpenAI's name
         *,
         caching: bool | None = None,
         cache: Cache | Mapping[str, Any] | None = None,
@@ -128,7 +116,7 @@ class AsyncClient(Core):
         )
         call = self._embed(settings, self._bind(caching, cache))
         if not call.places:
-            return Embeddings(await self._ask(call.whole))
+            return call.paid(await self._ask(call.whole))
         steps = batch(call.places)
         try:
             step = next(steps)
@@ -155,261 +143,3 @@ class AsyncClient(Core):
         flight = await AsyncVoyage(self, ride, request).answer()
         assert isinstance(flight, Flight)  # noqa: S101  # without a cache nothing else answers
         return flight.body()
-
-
-def _replay(entry: Entry, wire: Wire, params: Mapping[str, Any]) -> AsyncStream:
-    reading = Reading(wire, include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key)
-    return AsyncStream(replayed(entry, wire), reading)
-
-
-class AsyncVoyage:
-    """One ride, carried out."""
-
-    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
-
-    def __init__(
-        self,
-        client: AsyncClient,
-        ride: Ride,
-        request: Request,
-        steps: Generator[Any, Any, Entry | Flight] | None = None,
-    ) -> None:
-        self._client = client
-        self._ride = ride
-        self._request = request
-        self._steps = steps or ride.steps()
-        self._pending: Any = None
-
-    async def refresh(self) -> None:
-        """Carry a refresh out; whoever reads next will see what came of it."""
-        counters = self._ride.counters
-        counters.refreshes += 1
-        try:
-            await self.answer()
-        except OstinatoError:
-            counters.refresh_errors += 1
-
-    async def answer(self) -> Entry | Flight:
-        """Carry the ride out and return what answers."""
-        try:
-            step = next(self._steps)
-            while True:
-                step = self._steps.send(await self.do(step))
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # what the generator returns
-        finally:
-            self.leave()
-
-    async def completion(self) -> Completion:
-        """Carry the ride out and return its answer."""
-        answer = await self.answer()
-        wire = self._request.route.wire
-        if isinstance(answer, Entry):
-            self._refresh_if_stale(answer)
-            return completion_of(answer, wire)
-        completion = wire.parse(answer.body())
-        if self._ride.seat is not None:
-            completion._cache_key = self._ride.seat.key  # noqa: SLF001  # ours
-        return completion
-
-    async def stream(self, params: Mapping[str, Any]) -> AsyncStream:
-        """Carry the ride out up to the first byte, and return the stream of the rest."""
-        wire = self._request.route.wire
-        try:
-            step = next(self._steps)
-            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
-                step = self._steps.send(await self.do(step))
-        except StopIteration as done:
-            if isinstance(done.value, Entry):
-                self.leave()
-                self._refresh_if_stale(done.value)
-                return _replay(done.value, wire, params)
-            step = done.value
-        except BaseException:
-            self.leave()
-            raise
-        self._pending = step
-        seat = self._ride.seat
-        key = seat.key if seat is not None else None
-        reading = Reading(
-            wire, include_usage=wants_usage(params), cache_hit=False, cache_key=key, leave=self.leave
-        )
-        return AsyncStream(self._events(), reading)
-
-    async def _events(self) -> AsyncIterator[Event]:
-        step = self._pending
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101  # the ride is past boarding
-        try:
-            while not isinstance(step, Flight):
-                if isinstance(step, Events):
-                    for index in range(step.start, step.stop):
-                        yield flight.event(index)
-                    step = self._steps.send(None)
-                else:
-                    step = self._steps.send(await self.do(step))
-        except StopIteration:
-            pass
-        if not flight.streamed:
-            for event in self._request.route.wire.unfold(flight.body(), flight.cuts):
-                yield event
-
-    def _refresh_if_stale(self, entry: Entry) -> None:
-        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
-            self._client.refresh(self._ride.again(), self._request)
-
-    # One step each.
-
-    async def do(self, step: Any) -> Any:
-        """Carry one step out and return what the flow is to know of it."""
-        ride = self._ride
-        match step:
-            case Pull(source, token):
-                await self._apart(self._pull(source, token))
-            case Open(token):
-                await self._apart(self._open(token))
-            case LookUp():
-                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
-                return await ride.seat.arecall()
-            case Wait(version):
-                return await self._wait(version)
-            case Sleep(seconds):
-                import asyncio  # noqa: PLC0415  # loaded by whoever runs this; a hit must not load it
-
-                await asyncio.sleep(seconds)
-        return None
-
-    async def _apart(self, work: Any) -> None:
-        """Do work that other readers may need: on a shared flight as a task that outlives this caller."""
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101
-        if not flight.shared:
-            await work
-            return
-        flight.home = loop = running_loop()
-        flight.task = loop.create_task(work)
-        keep_until_done(flight.task)
-
-    async def _open(self, token: int) -> None:
-        flight, request = self._ride.flight, self._request
-        assert flight is not None  # noqa: S101
-        try:
-            if self._ride.streams:
-                await self._open_stream(flight, token)
-            else:
-                answered = await self._client.transport.send(request.outgoing(stream=False))
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body)
-                flight.landed(token, answered.body, request.body(answered))
-        except OstinatoError as error:
-            flight.broke(token, error)
-        except BaseException:
-            flight.aborted(token)
-            raise
-
-    async def _open_stream(self, flight: Flight, token: int) -> None:
-        request = self._request
-        opened = await self._client.transport.open(request.outgoing(stream=True))
-        if shows():
-            show_answer(opened.status, opened.headers, None)
-        try:
-            if request.streams(opened.status, opened.headers):
-                source = AsyncSource(opened, request.route.wire.framing, running_loop())
-                if flight.opened(token, source):
-                    return
-            else:
-                answered = Answered(opened.status, opened.headers, await opened.read())
-                flight.landed(token, answered.body, request.body(answered))
-        except BaseException:
-            await opened.aclose()
-            raise
-        await opened.aclose()
-
-    async def _pull(self, source: Any, token: int) -> None:
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101
-        try:
-            events = await _pulled(source)
-        except OstinatoError as error:
-            flight.ended(token, error)
-        except BaseException:
-            flight.aborted(token)
-            source.close()
-            raise
-        else:
-            if events is None:
-                flight.ended(token)
-            else:
-                if shows():
-                    show_events(events)
-                flight.pulled(token, events)
-
-    async def _wait(self, version: int) -> Waited:
-        flight, cache = self._ride.flight, self._ride.cache
-        assert flight is not None  # noqa: S101
-        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
-        loop = running_loop()
-        moved: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not moved.done():
-                moved.set_result(None)
-
-        def wake_from_anywhere() -> None:
-            try:
-                loop.call_soon_threadsafe(wake)
-            except RuntimeError:
-                pass  # the loop has ended, and the reader with it
-
-        if not flight.call_when_moved(wake_from_anywhere, version):
-            return "moved"
-        import asyncio  # noqa: PLC0415
-
-        done, _ = await asyncio.wait([moved], timeout=cache.stall_timeout_s)
-        return "moved" if done else "stalled"
-
-    def leave(self) -> None:
-        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
-        loop = running_loop()
-        if loop is not None and self._ride.finishes_alone():
-            keep_until_done(loop.create_task(self._finish()))
-            return
-        source = self._ride.leave()
-        if source is not None:
-            source.close()
-        flight = self._ride.flight
-        if flight is not None and flight.over and flight.task is not None and not flight.task.done():
-            cancel(flight.task)
-
-
-    async def _finish(self) -> None:
-        """Read an answer that nobody waits for to its end."""
-        try:
-            step = self._steps.send(None)
-            while True:
-                step = self._steps.send(None if isinstance(step, Events) else await self.do(step))
-        except (StopIteration, OstinatoError):
-            pass
-        finally:
-            self._ride.cache = None  # it is finished: leave this time
-            self.leave()
-
-
-def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task on its own loop, from wherever this is called."""
-    loop = task.get_loop()
-    if loop.is_closed():
-        return
-    try:
-        loop.call_soon_threadsafe(task.cancel)
-    except RuntimeError:
-        pass
-
-
-async def _pulled(source: Any) -> list[bytes] | None:
-    """Return the next events of a source of this loop, of another one, or of a thread."""
-    loop = running_loop()
-    if source.home is loop:
-        return await source.pull()  # type: ignore[no-any-return]  # a source of either kind
-    pull = source.pull if source.home is None else source.pull_from_thread
-    return await loop.run_in_executor(None, pull)  # type: ignore[no-any-return]

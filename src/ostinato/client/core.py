@@ -28,9 +28,10 @@ from ostinato.providers import find_provider
 from ostinato.wire import find_wire
 
 if TYPE_CHECKING:
-    from ostinato.client.embeddings import EmbeddingCall
+    from ostinato.caching.flight import Flight
     from ostinato.caching.policy import Policy
     from ostinato.caching.record import Entry
+    from ostinato.client.embeddings import EmbeddingCall
     from ostinato.records import Completion
     from ostinato.wire.contract import Event, Json, Wire
 
@@ -98,12 +99,12 @@ class Core:
             route = None
         if route is None:
             provider, name = find_provider(model)
-            route = Route(provider, name, find_wire(provider.wire))
+            route = Route(model, provider, name, find_wire(provider.wire))
             if len(self._routes) < 10_000:
                 self._routes[model] = route
         return route
 
-    def _bind(self, caching: bool | None, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
+    def _bind(self, caching: object, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
         """Return the cache that this call is bound to and what it may do, or None."""
         bound: Cache | None
         if isinstance(cache, Cache):
@@ -227,13 +228,22 @@ def is_stale(entry: Entry, binding: tuple[Cache, Policy]) -> bool:
     return policy.soft_ttl_s is not None and cache.is_stale(entry, policy.soft_ttl_s)
 
 
-def completion_of(entry: Entry, wire: Wire) -> Completion:
+def completion_of(entry: Entry, route: Route, params: Mapping[str, Any]) -> Completion:
     """Return the stored answer as a Completion of the caller's own."""
     if shows():
         show_hit(entry.key)
-    completion = wire.parse(_decode(entry.body), entry.meta.get("headers"))
-    completion._cache_hit = True  # noqa: SLF001  # ours
-    completion._cache_key = entry.key  # noqa: SLF001
+    completion = route.wire.parse(_decode(entry.body), entry.meta.get("headers"))
+    completion._cache_hit = True
+    completion._cache_key = entry.key
+    completion._pricer = route.priced_by(params) if "input_cost_per_token" in params else route.pricer
+    return completion
+
+
+def paid_completion(flight: Flight, route: Route, key: bytes | None, params: Mapping[str, Any]) -> Completion:
+    """Return the answer that just landed as a Completion of the caller's own."""
+    completion = route.wire.parse(flight.body())
+    completion._cache_key = key
+    completion._pricer = route.priced_by(params)
     return completion
 
 
@@ -243,12 +253,6 @@ def replayed(entry: Entry, wire: Wire) -> Iterator[Event]:
         show_hit(entry.key)
     cuts = None if entry.cuts is None else _decode(entry.cuts)
     return wire.unfold(_decode(entry.body), cuts)
-
-
-def wants_usage(params: Mapping[str, Any]) -> bool:
-    """Return whether the caller asked for the usage chunk."""
-    options = params.get("stream_options")
-    return isinstance(options, Mapping) and bool(options.get("include_usage"))
 
 
 def checked_sample(sample_index: object) -> int:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 class EmbeddingCall:
     """One call for embeddings, taken apart into its inputs and put together again."""
 
-    def __init__(
-        self, settings: Settings, route: Route, base_url: str, binding: tuple[Cache, Policy] | None
-    ) -> None:
+    def __init__(self, settings: Settings, route: Route, base_url: str, binding: tuple[Cache, Policy] | None) -> None:
         self._settings = settings
         self._route = route
         self._base_url = base_url
@@ -81,6 +79,13 @@ class EmbeddingCall:
         parts = request_parts(endpoint(whole), whole.headers, body)
         return request_key(policy.scope, "embedding", parts, sample)
 
+    def paid(self, body: Json) -> Embeddings:
+        """Return the vendor's answer to the whole, as it is."""
+        split_embeddings(body)
+        answer = Embeddings(body)
+        answer._pricer = self._route.priced_by(self._settings.params)
+        return answer
+
     def split(self, body: Json, count: int) -> list[Json]:
         """Return one answer an input, each with what the whole said beside it and its share of the tokens.
 
@@ -103,6 +108,7 @@ class EmbeddingCall:
         if all(share is not None for share in tokens):
             joined["usage"] = Usage({"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)})
         joined._cache_hit = all(place.from_cache for place in self.places)
+        joined._pricer = self._route.priced_by(self._settings.params)
         return joined
 
 

@@ -20,7 +20,9 @@ from ostinato.wire.contract import Call
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.policy import Policy
+    from ostinato.pricing import Cost, Prices
     from ostinato.providers import Provider
+    from ostinato.records import Answer
     from ostinato.transport.exchange import Answered
     from ostinato.wire.contract import Built, Json, Wire
 
@@ -29,20 +31,51 @@ _decode = msgspec.json.Decoder().decode
 
 _USUAL_RETRIES = RetryPolicy()
 
-NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed")
+PRICE_NAMES = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
+)
+"""US dollars a token that a call may name for itself."""
+NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed", *PRICE_NAMES)
 """Parameters of ours that no vendor ever sees."""
 
 
 class Route:
     """Where calls of one model name go."""
 
-    __slots__ = ("base_env", "name", "provider", "wire")
+    __slots__ = ("base_env", "model", "name", "pricer", "provider", "wire")
 
-    def __init__(self, provider: Provider, name: str, wire: Wire) -> None:
+    def __init__(self, model: str, provider: Provider, name: str, wire: Wire) -> None:
+        self.model = model
+        self.pricer = self.price
         self.provider = provider
         self.name = name
         self.wire = wire
         self.base_env = Environment(provider.base_env)
+
+    def price(self, answer: Answer, custom: Prices | None = None) -> Cost | None:
+        """Return what the vendor takes for `answer`, or None and one warning when that is not known."""
+        from ostinato.pricing import price_answer  # the table is loaded for who asks
+
+        usage = answer.get("usage")
+        if usage is None:
+            return None
+        answer._provider = self.provider.name
+        answer._runs = self.wire.tokens({"usage": usage.raw, "service_tier": answer.get("service_tier")})
+        return price_answer(answer, model=self.model, custom=custom)
+
+    def priced_by(self, params: Mapping[str, Any]) -> Callable[[Answer], Cost | None]:
+        """Return what prices the answer to a call: by the call's own prices, where it names any."""
+        custom = {name: params[name] for name in PRICE_NAMES if params.get(name) is not None}
+        if not custom:
+            return self.pricer
+        from ostinato.pricing import Prices
+
+        prices = Prices.of(custom)
+        return lambda answer: self.price(answer, prices)
 
 
 class Request:
@@ -204,7 +237,8 @@ def _authorization(provider: Provider, api_key: str | None) -> dict[str, str]:
         )
     if not key.isascii() or not key.isprintable():
         raise AuthenticationError(
-            f"the API key for provider {provider.name!r} has characters that no header can carry", provider=provider.name
+            f"the API key for provider {provider.name!r} has characters that no header can carry",
+            provider=provider.name,
         )
     return {"x-api-key": key} if provider.auth == "x-api-key" else {"authorization": f"Bearer {key.strip()}"}
 

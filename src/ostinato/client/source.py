@@ -20,7 +20,7 @@ DONE = b"[DONE]"
 def running_loop() -> Any:
     """Return the event loop that runs in this thread, or None, without loading asyncio to find out."""
     asyncio = sys.modules.get("asyncio")
-    return None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001  # documented, no public twin
+    return None if asyncio is None else asyncio._get_running_loop()  # documented, no public twin
 
 
 class Framing:
@@ -104,7 +104,7 @@ class AsyncSource:
 
         Raises: APIConnectionError: the loop is not running any more.
         """
-        import asyncio  # noqa: PLC0415  # it is loaded already: this source came from a loop
+        import asyncio  # it is loaded already: this source came from a loop
 
         pulling = self.pull()
         try:

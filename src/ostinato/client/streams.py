@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from ostinato.client.plan import Route
     from ostinato.records import Chunk, Usage
-    from ostinato.wire.contract import Event, Wire
+    from ostinato.wire.contract import Event
 
 
 class Reading:
-    """What a stream knows of itself while it is read. The stream's generator holds this and not the stream,
+    """What a stream knows of itself while it is read.
 
-    so that a stream that is dropped goes away at once, and with it the way upstream.
+    The stream's generator holds this and not the stream, so that a stream that is dropped goes away at once,
+    and with it the way upstream.
     """
 
-    __slots__ = ("_include_usage", "_translator", "cache_hit", "cache_key", "leave", "usage")
+    __slots__ = ("_include_usage", "_pricer", "_translator", "cache_hit", "cache_key", "counted", "leave")
 
     def __init__(
         self,
-        wire: Wire,
+        route: Route,
+        params: Mapping[str, Any],
         *,
-        include_usage: bool,
         cache_hit: bool,
         cache_key: bytes | None,
         leave: Callable[[], None] | None = None,
     ) -> None:
-        self._translator = wire.translator()
-        self._include_usage = include_usage
+        self._translator = route.wire.translator()
+        options = params.get("stream_options")
+        self._include_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+        self._pricer = route.priced_by(params)
         self.cache_hit = cache_hit
         self.cache_key = cache_key
         self.leave = leave
-        self.usage: Usage | None = None
+        self.counted: Chunk | None = None
+        """The last chunk that came with a usage."""
 
     def chunks(self, event: Event) -> list[Chunk]:
         """Return the chunks of an event that the caller sees."""
@@ -47,7 +52,8 @@ class Reading:
             chunk._cache_hit = self.cache_hit
             chunk._cache_key = self.cache_key
             if dict.get(chunk, "usage") is not None:
-                self.usage = chunk.usage
+                self.counted = chunk
+                chunk._pricer = self._pricer
                 if not self._include_usage and not dict.get(chunk, "choices"):
                     return [other for other in chunks if other is not chunk]
         return chunks
@@ -72,7 +78,20 @@ class _Told:
     @property
     def usage(self) -> Usage | None:
         """The usage, once it has come, whether or not `include_usage` asked for its chunk."""
-        return self._reading.usage
+        counted = self._reading.counted
+        return None if counted is None else counted.usage
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars paid for this answer, once its usage has come: 0 for a hit, None when unknown."""
+        counted = self._reading.counted
+        return None if counted is None else counted.cost
+
+    @property
+    def saved_cost(self) -> float | None:
+        """US dollars that a hit would have cost, once its usage has come."""
+        counted = self._reading.counted
+        return None if counted is None else counted.saved_cost
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
@@ -142,9 +161,7 @@ class AsyncStream(_Told):
         await self.aclose()
 
 
-async def _atranslated(
-    events: AsyncIterator[Event] | Iterator[Event], reading: Reading
-) -> AsyncGenerator[Chunk, None]:
+async def _atranslated(events: AsyncIterator[Event] | Iterator[Event], reading: Reading) -> AsyncGenerator[Chunk, None]:
     try:
         if isinstance(events, AsyncIterator):
             async for event in events:

@@ -1,30 +1,23 @@
-"""The synchronous shell: does what the flow says, waiting in the caller's thread."""
+"""Calls that wait."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.caching.batch import Ask, batch
-from ostinato.caching.flight import Events, Flight, Open, Pull, Wait
-from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
-from ostinato.caching.record import Entry
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale, replayed, wants_usage
-from ostinato.client.source import Source, running_loop
-from ostinato.client.streams import Reading, Stream
-from ostinato.client.verbose import show_answer, show_events, shows
-from ostinato.errors import OstinatoError
-from ostinato.records import Embeddings
-from ostinato.transport.exchange import Answered
+from ostinato.caching.flight import Flight
+from ostinato.caching.flow import Ride
+from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale
+from ostinato.client.voyage import Voyage, replay
 from ostinato.transport.http import Transport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.plan import Request
-    from ostinato.records import Completion
-    from ostinato.wire.contract import Event, Json
+    from ostinato.records import Embeddings
+    from ostinato.wire.contract import Json
 
 
 class Client(Core):
@@ -74,7 +67,7 @@ class Client(Core):
         if binding is not None:
             entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
             if entry is not None and not is_stale(entry, binding):
-                return _replay(entry, route.wire, params) if stream else completion_of(entry, route.wire)
+                return replay(entry, route, params) if stream else completion_of(entry, route, params)
         settings = Settings(
             model,
             messages,
@@ -90,15 +83,14 @@ class Client(Core):
         ride, request = self._embark(settings, route or self._route(model), binding, raw)
         if entry is not None:
             self.refresh(ride, request)
-            return _replay(entry, request.route.wire, params) if stream else completion_of(entry, request.route.wire)
+            return replay(entry, request.route, params) if stream else completion_of(entry, request.route, params)
         voyage = Voyage(self, ride, request)
-        return voyage.stream(params) if stream else voyage.completion()
-
+        return voyage.stream(params) if stream else voyage.completion(params)
 
     def embedding(
         self,
         model: str,
-        input: str | list[str] | list[int] | list[list[int]],  # noqa: A002  # OpenAI's name
+        input: str | list[str] | list[int] | list[list[int]],  # OpenAI's name
         *,
         caching: bool | None = None,
         cache: Cache | Mapping[str, Any] | None = None,
@@ -124,7 +116,7 @@ class Client(Core):
         )
         call = self._embed(settings, self._bind(caching, cache))
         if not call.places:
-            return Embeddings(self._ask(call.whole))
+            return call.paid(self._ask(call.whole))
         steps = batch(call.places)
         try:
             step = next(steps)
@@ -151,209 +143,3 @@ class Client(Core):
         flight = Voyage(self, ride, request).answer()
         assert isinstance(flight, Flight)  # noqa: S101  # without a cache nothing else answers
         return flight.body()
-
-
-def _replay(entry: Entry, wire: Any, params: Mapping[str, Any]) -> Stream:
-    reading = Reading(wire, include_usage=wants_usage(params), cache_hit=True, cache_key=entry.key)
-    return Stream(replayed(entry, wire), reading)
-
-
-class Voyage:
-    """One ride, carried out."""
-
-    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
-
-    def __init__(
-        self,
-        client: Client,
-        ride: Ride,
-        request: Request,
-        steps: Generator[Any, Any, Entry | Flight] | None = None,
-    ) -> None:
-        self._client = client
-        self._ride = ride
-        self._request = request
-        self._steps = steps or ride.steps()
-        self._pending: Any = None
-
-    def refresh(self) -> None:
-        """Carry a refresh out; whoever reads next will see what came of it."""
-        counters = self._ride.counters
-        counters.refreshes += 1
-        try:
-            self.answer()
-        except OstinatoError:
-            counters.refresh_errors += 1
-
-    def answer(self) -> Entry | Flight:
-        """Carry the ride out and return what answers."""
-        try:
-            step = next(self._steps)
-            while True:
-                step = self._steps.send(self.do(step))
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # what the generator returns
-        finally:
-            self.leave()
-
-    def completion(self) -> Completion:
-        """Carry the ride out and return its answer."""
-        answer = self.answer()
-        wire = self._request.route.wire
-        if isinstance(answer, Entry):
-            self._refresh_if_stale(answer)
-            return completion_of(answer, wire)
-        completion = wire.parse(answer.body())
-        if self._ride.seat is not None:
-            completion._cache_key = self._ride.seat.key  # noqa: SLF001  # ours
-        return completion
-
-    def stream(self, params: Mapping[str, Any]) -> Stream:
-        """Carry the ride out up to the first byte, and return the stream of the rest."""
-        wire = self._request.route.wire
-        try:
-            step = next(self._steps)
-            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
-                step = self._steps.send(self.do(step))
-        except StopIteration as done:
-            if isinstance(done.value, Entry):
-                self.leave()
-                self._refresh_if_stale(done.value)
-                return _replay(done.value, wire, params)
-            step = done.value
-        except BaseException:
-            self.leave()
-            raise
-        self._pending = step
-        seat = self._ride.seat
-        key = seat.key if seat is not None else None
-        reading = Reading(
-            wire, include_usage=wants_usage(params), cache_hit=False, cache_key=key, leave=self.leave
-        )
-        return Stream(self._events(), reading)
-
-    def _events(self) -> Generator[Event, None, None]:
-        step = self._pending
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101  # the ride is past boarding
-        try:
-            while not isinstance(step, Flight):
-                if isinstance(step, Events):
-                    for index in range(step.start, step.stop):
-                        yield flight.event(index)
-                    step = self._steps.send(None)
-                else:
-                    step = self._steps.send(self.do(step))
-        except StopIteration:
-            pass
-        if not flight.streamed:
-            yield from self._request.route.wire.unfold(flight.body(), flight.cuts)
-
-    def _refresh_if_stale(self, entry: Entry) -> None:
-        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
-            self._client.refresh(self._ride.again(), self._request)
-
-    # One step each.
-
-    def do(self, step: Any) -> Any:
-        """Carry one step out and return what the flow is to know of it."""
-        ride = self._ride
-        match step:
-            case Pull(source, token):
-                self._pull(source, token)
-            case Open(token):
-                self._open(token)
-            case LookUp():
-                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
-                return ride.seat.recall()
-            case Wait(version):
-                return self._wait(version)
-            case Sleep(seconds):
-                time.sleep(seconds)  # noqa: TID251  # the one place that waits between tries
-        return None
-
-    def _open(self, token: int) -> None:
-        flight, request = self._ride.flight, self._request
-        assert flight is not None  # noqa: S101
-        try:
-            if self._ride.streams:
-                self._open_stream(flight, token)
-            else:
-                answered = self._client.transport.send(request.outgoing(stream=False))
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body)
-                flight.landed(token, answered.body, request.body(answered))
-        except OstinatoError as error:
-            flight.broke(token, error)
-        except BaseException:
-            flight.aborted(token)
-            raise
-
-    def _open_stream(self, flight: Flight, token: int) -> None:
-        request = self._request
-        opened = self._client.transport.open(request.outgoing(stream=True))
-        if shows():
-            show_answer(opened.status, opened.headers, None)
-        try:
-            if request.streams(opened.status, opened.headers):
-                source = Source(opened, request.route.wire.framing)
-                if flight.opened(token, source):
-                    return
-            else:
-                answered = Answered(opened.status, opened.headers, opened.read())
-                flight.landed(token, answered.body, request.body(answered))
-        except BaseException:
-            opened.close()
-            raise
-        opened.close()
-
-    def _pull(self, source: Any, token: int) -> None:
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101
-        try:
-            events = source.pull() if source.home is None else source.pull_from_thread()
-        except OstinatoError as error:
-            flight.ended(token, error)
-        except BaseException:
-            flight.aborted(token)
-            source.close()
-            raise
-        else:
-            if events is None:
-                flight.ended(token)
-            else:
-                if shows():
-                    show_events(events)
-                flight.pulled(token, events)
-
-    def _wait(self, version: int) -> Waited:
-        flight, cache = self._ride.flight, self._ride.cache
-        assert flight is not None  # noqa: S101
-        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
-        if flight.home is not None and flight.home is running_loop():
-            return "deaf"  # the answer would come through the very loop that this thread would block
-        moved = threading.Event()
-        if not flight.call_when_moved(moved.set, version) or moved.wait(cache.stall_timeout_s):
-            return "moved"
-        return "stalled"
-
-    def leave(self) -> None:
-        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
-        if self._ride.finishes_alone():
-            threading.Thread(target=self._finish, name="ostinato-finish", daemon=True).start()
-            return
-        source = self._ride.leave()
-        if source is not None:
-            source.close()
-
-    def _finish(self) -> None:
-        """Read an answer that nobody waits for to its end."""
-        try:
-            step = self._steps.send(None)
-            while True:
-                step = self._steps.send(None if isinstance(step, Events) else self.do(step))
-        except (StopIteration, OstinatoError):
-            pass
-        finally:
-            self._ride.cache = None  # it is finished: leave this time
-            self.leave()

@@ -156,7 +156,9 @@ def price(
 def _cost_of(run: Tokens, prices: Prices, at_s: float) -> Cost:
     prompt = run.prompt
     bands = prices.bands(at_s, run.service_tier)
-    rates = bands[-1][1] if len(bands) == 1 else next(rates for start, rates in bands if prompt > start)
+    rates = bands[-1][1]
+    if len(bands) > 1:
+        rates = next((above for start, above in bands if prompt > start), rates)
     if run.audio_input or run.audio_read or run.audio_output:
         return _cost_with_audio(run, rates)
     uncached = run.uncached * rates.uncached

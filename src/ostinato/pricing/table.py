@@ -134,7 +134,8 @@ def provider_named(name: str) -> str | None:
 
 def near(provider: str, name: str) -> list[str]:
     """Return up to three model names that look like this one, its own provider's first."""
-    own = [row["id"] for row in group(provider).rows] if provider_named(provider) else []
+    seller = provider_named(provider)
+    own = [row["id"] for row in group(seller).rows] if seller else []
     every = [f"{other}/{row['id']}" for other in _blocks() for row in group(other).rows]
     found = get_close_matches(name.lower(), own, n=3, cutoff=0.6)
     return found or get_close_matches(f"{provider}/{name}".strip("/").lower(), every, n=3, cutoff=0.6)

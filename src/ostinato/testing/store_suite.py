@@ -374,8 +374,11 @@ class StoreSuite:
         try:
             assert store.get(key_of("before")) == b"1"
             store.set(key_of("child"), b"3")
-            store.flush()
-            assert store.get(key_of("child")) == b"3"
+            # In another thread: a lock that was only inherited would let the forking thread in again.
+            pool = ThreadPoolExecutor(1)
+            pool.submit(store.set, key_of("other"), b"4").result(10)
+            pool.submit(store.flush).result(10)
+            assert pool.submit(store.get, key_of("child")).result(10) == b"3"
             store.close()
             code = 0
         finally:

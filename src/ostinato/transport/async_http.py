@@ -127,7 +127,6 @@ class AsyncOpened:
     )
 
     def __init__(self, response: httpx2.Response, host: str, timeouts: Timeouts, pool: _Pool) -> None:
-        self._released = False
         self._closed = False
         self._reading = False
         self._begun = False
@@ -140,8 +139,10 @@ class AsyncOpened:
         self.headers = as_headers(response.headers.raw)
         # The transport of an event loop makes no other kind of stream.
         self._parts = aiter(cast("AsyncIterable[bytes]", response.stream))
-        pool.live[id(self)] = weakref.ref(self)
         self._decoder = decoder_for(self.headers.get("content-encoding"), host)
+        # Last: what Ctrl-C left half made has nothing to hang up.
+        self._released = False
+        pool.live[id(self)] = weakref.ref(self)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -218,7 +219,7 @@ class AsyncOpened:
             await self._response.aclose()
 
     def __del__(self) -> None:
-        if self._released or self._pid != os.getpid() or sys.is_finalizing():
+        if getattr(self, "_released", True) or self._pid != os.getpid() or sys.is_finalizing():
             return
         # No loop may be running here, or another one: hang up, and leave the rest to the next request.
         self._pool.live.pop(id(self), None)

@@ -101,7 +101,6 @@ class Opened:
     )
 
     def __init__(self, response: httpx2.Response, host: str, timeouts: Timeouts, pool: _Pool) -> None:
-        self._released = False
         self._closed = False
         self._response = response
         self._pool = pool
@@ -114,8 +113,10 @@ class Opened:
         self.headers = as_headers(response.headers.raw)
         # The blocking transport makes no other kind of stream.
         self._parts = iter(cast("Iterable[bytes]", response.stream))
-        pool.live[id(self)] = weakref.ref(self)
         self._decoder = decoder_for(self.headers.get("content-encoding"), host)
+        # Last: what Ctrl-C left half made has nothing to hang up.
+        self._released = False
+        pool.live[id(self)] = weakref.ref(self)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -194,7 +195,7 @@ class Opened:
                 self._response.close()
 
     def __del__(self) -> None:
-        if self._released or self._pid != os.getpid() or sys.is_finalizing():
+        if getattr(self, "_released", True) or self._pid != os.getpid() or sys.is_finalizing():
             return
         # The collector may run inside the pool, which must not be entered again: hang up, and leave the
         # bookkeeping to the next request.

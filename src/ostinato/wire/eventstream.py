@@ -163,7 +163,7 @@ def _headers(data: bytes) -> tuple[str, str, str]:
     kind_of_message = found.get(":message-type", "event")
     member = {"event": ":event-type", "exception": ":exception-type"}.get(kind_of_message, ":error-code")
     event = found.get(member, "")
-    if not _NAME.fullmatch(event):
+    if kind_of_message == "event" and not _NAME.fullmatch(event):
         raise APIResponseError(f"a frame of the event stream names no type: {event!r}")
     return kind_of_message, event, found.get(":error-message", "")
 

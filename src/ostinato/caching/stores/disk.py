@@ -13,7 +13,7 @@ from ostinato.caching.stores.disk_writer import MARKS, Writer
 from ostinato.caching.stores.folder import Folder, Identity
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.caching.stores.front import Front
-from ostinato.caching.stores.rows import COUNT, GENERATION, LOOKUP, integers_of, within
+from ostinato.caching.stores.rows import COUNT, GENERATION, LOOKUP, integers_of, is_live, within
 from ostinato.errors import ConfigurationError, StoreError
 
 Arguments = TypeVarTuple("Arguments")
@@ -95,7 +95,7 @@ class DiskStore:
             if row is None or row[0] != key:
                 return None
             _, value, expires_at = row
-            if expires_at is not None and now >= expires_at:
+            if not isinstance(value, bytes) or (expires_at is not None and not is_live(expires_at, now)):
                 return None
             front.fill(key, value, expires_at, epoch)
         if front.filling:
@@ -133,7 +133,7 @@ class DiskStore:
         while row is not None:
             last, key, value, expires_at = row
             # An entry that is used moves to the young end, and would be met again.
-            if key not in seen and (expires_at is None or now < expires_at):
+            if key not in seen and isinstance(key, bytes) and isinstance(value, bytes) and is_live(expires_at, now):
                 seen.add(key)
                 yield key, value
             row = self._file.fetch(sql, (last, *parameters))

@@ -17,6 +17,8 @@ VERSION = 1
 RETRY_S = 5.0
 BUSY_S = 1.0
 PAGE_BYTES = 8192
+MOST_IDLE = 8
+"""Open readers that are kept for the next reads: more threads than these are seldom inside SQLite at once."""
 
 EVERY_CONNECTION = (
     "PRAGMA mmap_size = 0",  # a mapped file that somebody cuts short kills the process; cached pages are as fast
@@ -37,8 +39,15 @@ WRITER = (
 )
 
 
-def verdict(exc: sqlite3.Error) -> Literal["busy", "corrupt", "trouble"]:
+Failure = sqlite3.Error | UnicodeDecodeError
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite raises. Where it quotes a damaged name, the message itself cannot be decoded."""
+
+
+def verdict(exc: Failure) -> Literal["busy", "corrupt", "trouble"]:
     """Say what an error of SQLite calls for: another try, a new file, or a pause."""
+    if isinstance(exc, UnicodeDecodeError):
+        return "corrupt"
     match getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return "busy"
@@ -93,12 +102,12 @@ class Readers:
         self.drain()
 
     def drain(self) -> None:
-        """Close what is idle in a retired set."""
+        """Close what is idle beyond `MOST_IDLE`, all of it in a retired set."""
         with self._lock:
-            while self.idle:
+            while len(self.idle) > (0 if self.retired else MOST_IDLE):
                 self._close(self.idle.pop().connection)
                 self._closed += 1
-            if self._closed == self.opened:
+            if self.retired and self._closed == self.opened:
                 self.gone.set()
 
 
@@ -126,11 +135,11 @@ class CacheFile:
             readers, reader = opened
         try:
             return reader.execute(sql, parameters).fetchone()
-        except sqlite3.Error as exc:
+        except FAILURES as exc:
             failure = exc
         finally:
             readers.idle.append(reader)
-            if readers.retired:
+            if readers.retired or len(readers.idle) > MOST_IDLE:
                 readers.drain()
         readers.retire()
         self._open_failed(failure, readers.identity)
@@ -164,17 +173,20 @@ class CacheFile:
                 if identity is None:
                     raise StoreError(f"{str(self.folder.file)!r} vanished while it was opened")
                 return self._connect_and_build(), identity
-        except sqlite3.Error as exc:
+        except FAILURES as exc:
             if identity is not None and verdict(exc) == "corrupt":
                 self.set_aside(identity, exc)
             raise
 
-    def set_aside(self, identity: Identity, cause: sqlite3.Error) -> None:
+    def set_aside(self, identity: Identity, cause: Failure) -> None:
         """Rename the corrupt file `identity`, unless another process has; the next set starts a new one."""
         with self.open_lock:
             self.errors += 1
             self._readers.retire()
-            name = self.folder.set_aside(identity)
+            try:
+                name = self.folder.set_aside(identity)
+            except StoreError as exc:
+                raise self.fail(self.outage, exc) from exc
         if name is not None:
             self.warn("corrupt", f"the disk cache was corrupt ({cause}); it is set aside as {name!r} and starts empty")
 
@@ -232,7 +244,7 @@ class CacheFile:
                 if version == 0:
                     self.let_go(connection)
                     return None
-            except sqlite3.Error as exc:
+            except FAILURES as exc:
                 self._open_failed(exc, identity)
                 return None
             except StoreError as exc:
@@ -251,7 +263,7 @@ class CacheFile:
         if complaint is not None:
             raise StoreError(complaint)
 
-    def _open_failed(self, exc: sqlite3.Error, identity: Identity | None) -> None:
+    def _open_failed(self, exc: Failure, identity: Identity | None) -> None:
         kind = verdict(exc)
         if kind == "corrupt" and identity is not None:
             self.set_aside(identity, exc)
@@ -285,6 +297,8 @@ class CacheFile:
             check_same_thread=False,
             cached_statements=32,
         )
+        # Where damage made a text of a value, it is still bytes, and no decoding fails.
+        connection.text_factory = bytes
         try:
             for pragma in pragmas:
                 connection.execute(pragma).fetchall()
@@ -306,5 +320,5 @@ class CacheFile:
 
 def close(connection: sqlite3.Connection) -> None:
     """Close `connection`, whatever state it is in. The folder is locked."""
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*FAILURES):
         connection.close()

@@ -12,11 +12,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from ostinato.caching.stores.disk_file import CacheFile, Outage, verdict
+from ostinato.caching.stores.disk_file import FAILURES, CacheFile, Failure, Outage, verdict
 from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
 from ostinato.caching.stores.folder import Identity
 from ostinato.caching.stores.front import Front
-from ostinato.caching.stores.rows import GENERATION, Batch, bump, insert, integers_of, last_id, remove, remove_some
+from ostinato.caching.stores.rows import (
+    Batch,
+    Removal,
+    bump,
+    generation_of,
+    insert,
+    integers_of,
+    last_id,
+    remove,
+    remove_some,
+)
 from ostinato.errors import StoreError
 
 Result = TypeVar("Result")
@@ -35,6 +45,10 @@ BUSY_TRIES = 10
 
 class BusyError(StoreError):
     """Another process holds the write lock; what waits goes on waiting."""
+
+
+class MovedError(StoreError):
+    """The file was set aside or replaced; the next try finds another."""
 
 
 class Writer:
@@ -62,7 +76,7 @@ class Writer:
     def put(self, key: bytes, value: bytes, expires_at: float | None) -> bool:
         """Let `value` be written behind the caller. Return whether so much waits that `relieve` is due."""
         waiting = self.front.put(key, value, expires_at)
-        if waiting in {1, BATCH}:
+        if waiting in {1, BATCH} or self._thread is None:
             self.wake()
         return self.front.pending_bytes > PENDING_BYTES
 
@@ -90,21 +104,7 @@ class Writer:
         Raises:
             StoreError: Something set since the last flush could not be written.
         """
-        left = len(self.front.pending)
-        tries = BUSY_TRIES
-        while left > 0:
-            try:
-                written = self.write_batch()
-            except BusyError:
-                tries -= 1
-                if not tries:
-                    raise
-                continue
-            except StoreError:
-                continue
-            if not written:
-                break
-            left -= written
+        self._write_all()
         lost, self._lost = self._lost, None
         if lost is not None:
             raise StoreError(lost)
@@ -138,25 +138,40 @@ class Writer:
             self._tidy(shrink=expired > 0)
         return len(batch)
 
+    def _write_all(self) -> None:
+        """Write what waits at the moment. What cannot be written is dropped; only `BusyError` is raised."""
+        left = len(self.front.pending)
+        tries = BUSY_TRIES
+        while left > 0:
+            try:
+                written = self.write_batch()
+            except BusyError:
+                tries -= 1
+                if not tries:
+                    raise
+            except StoreError:
+                continue
+            else:
+                if not written:
+                    return
+                left -= written
+
     def delete(self, key: bytes) -> bool:
         """Remove `key` from the file. Return whether it was there and alive."""
-        return bool(self._change(partial(remove, key=key, now=self._clock())))
+        removal = self._remove(partial(remove, key=key, now=self._clock()))
+        return removal is not None and removal.alive > 0
 
     def clear(self, scope: bytes) -> int:
         """Remove every key of `scope` from what waits and from the file. Return how many were alive."""
         with self.write_lock:
-            while self.front.pending:
-                try:
-                    self.write_batch()
-                except BusyError:
-                    break
+            self._write_all()
             count = 0
             last = self._change(last_id)
             while last:
-                step = self._change(partial(remove_some, scope=scope, last=last, now=self._clock()))
-                if step is None or step[0] == 0:
+                step = self._remove(partial(remove_some, scope=scope, last=last, now=self._clock()))
+                if step is None or step.rows == 0:
                     break
-                count += step[1]
+                count += step.alive
             self._tidy(shrink=True)
         return count
 
@@ -234,6 +249,13 @@ class Writer:
                     return self._run(work, create=False)
             return self._run(work, create=False)
 
+    def _remove(self, work: Callable[[sqlite3.Connection], Removal]) -> Removal | None:
+        with self.write_lock:
+            removal = self._change(work)
+            if removal is not None and removal.generation is not None:
+                self.front.saw(removal.generation - 1, removal.generation)
+        return removal
+
     def _run(self, work: Callable[[sqlite3.Connection], Result], *, create: bool) -> Result | None:
         """Run `work` as one transaction; None where there is no file and none is created.
 
@@ -243,27 +265,34 @@ class Writer:
         cause: Exception | None = None
         for _ in range(3):
             try:
-                connection = self._connect(create=create)
-                if connection is None:
-                    return None
-                result = _transact(connection, work)
-            except sqlite3.Error as exc:
+                result = self._try(work, create=create)
+            except BusyError:
+                raise
+            except MovedError as exc:
                 cause = exc
-                if not self._recover(exc):
-                    raise self.file.fail(self._outage, exc) from exc
-            except (StoreError, OverflowError, MemoryError) as exc:
-                if isinstance(exc, BusyError):
-                    raise
+            except (StoreError, *FAILURES, OverflowError, MemoryError) as exc:
                 raise self.file.fail(self._outage, exc) from exc
             else:
-                # Committed into a file that was renamed meanwhile is not committed.
-                if self._opened is not None and self.file.folder.identity() == self._opened[1]:
-                    self._outage.end()
-                    return result
-        raise self.file.fail(self._outage, cause or StoreError("the disk cache's file keeps being replaced")) from cause
+                self._outage.end()
+                return result
+        raise self.file.fail(self._outage, cause or StoreError("no try was made")) from cause
 
-    def _recover(self, exc: sqlite3.Error) -> bool:
-        """Return whether another try makes sense after `exc`."""
+    def _try(self, work: Callable[[sqlite3.Connection], Result], *, create: bool) -> Result | None:
+        try:
+            connection = self._connect(create=create)
+            if connection is None:
+                return None
+            result = _transact(connection, work)
+        except FAILURES as exc:
+            self._recover(exc)
+            raise
+        # What was committed into a file that was renamed meanwhile is not committed.
+        if self._opened is None or self.file.folder.identity() != self._opened[1]:
+            raise MovedError("the disk cache's file is replaced again and again")
+        return result
+
+    def _recover(self, exc: Failure) -> None:
+        """Make the next try possible. Return where none makes sense."""
         kind = verdict(exc)
         if kind == "busy":
             raise BusyError("another process holds the disk cache's write lock") from exc
@@ -272,8 +301,9 @@ class Writer:
         if kind == "corrupt":
             if opened is not None:
                 self.file.set_aside(opened[1], exc)
-            return True
-        return opened is not None and opened[1] != self.file.folder.identity()
+            raise MovedError(f"the disk cache is corrupt again and again: {exc}") from exc
+        if opened is not None and opened[1] != self.file.folder.identity():
+            raise MovedError(f"the disk cache's file is replaced again and again: {exc}") from exc
 
     def _connect(self, *, create: bool) -> sqlite3.Connection | None:
         if self._opened is not None:
@@ -303,7 +333,7 @@ class Writer:
             replaced = insert(connection, batch)
         if marks:
             mark_used(connection, [integers_of(key) for key in marks])
-        before = connection.execute(GENERATION).fetchone()[0]
+        before = generation_of(connection)
         return before, bump(connection) if replaced else before, evicted, expired
 
     def _tidy(self, *, shrink: bool) -> None:
@@ -312,7 +342,7 @@ class Writer:
             return
         connection = self._opened[0]
         log_bytes = self.file.folder.log_bytes()
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*FAILURES):
             if shrink and worth_shrinking(connection):
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -339,7 +369,7 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
         result = work(connection)
         connection.execute("COMMIT")
     except BaseException:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*FAILURES):
             connection.execute("ROLLBACK")
         raise
     return result

@@ -42,7 +42,7 @@ def make_room(connection: sqlite3.Connection, incoming_bytes: int, max_bytes: in
         if excess <= 0:
             break
         rows = connection.execute(
-            "SELECT id, used, length(value) FROM ostinato_entries ORDER BY id LIMIT ?", (STEP,)
+            "SELECT id, used, coalesce(length(value), 0) FROM ostinato_entries ORDER BY id LIMIT ?", (STEP,)
         ).fetchall()
         if not rows:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ostinato.caching.stores.front import Pending
 
@@ -26,13 +26,23 @@ SCHEMA = (
 
 LOOKUP = "SELECT key, value, expires_at FROM ostinato_entries WHERE scope = ? AND digest = ?"
 COUNT = "SELECT count(*) FROM ostinato_entries"
-GENERATION = "SELECT generation FROM ostinato_state"
+GENERATION = "SELECT CAST(coalesce(max(generation), 0) AS INTEGER) FROM ostinato_state"
 
 SCOPE_BYTES = 8
 CLEAR_STEP = 2000
 
 integers_of = struct.Struct("<qq").unpack_from
 """Return the two integers that a key is looked up by: of its scope and of its digest."""
+
+
+class Removal(NamedTuple):
+    """What a removal did."""
+
+    rows: int
+    alive: int
+    """How many of the rows had not expired."""
+    generation: int | None
+    """The new generation; None when nothing was removed."""
 
 
 def insert(connection: sqlite3.Connection, batch: Batch) -> bool:
@@ -53,29 +63,27 @@ def insert(connection: sqlite3.Connection, batch: Batch) -> bool:
     return True
 
 
-def remove(connection: sqlite3.Connection, key: bytes, now: float) -> bool:
-    """Remove the row of `key`. Return whether it was there and alive."""
+def remove(connection: sqlite3.Connection, key: bytes, now: float) -> Removal:
+    """Remove the row of `key`."""
     row = connection.execute(
         "DELETE FROM ostinato_entries WHERE scope = ? AND digest = ? AND key = ? RETURNING expires_at",
         (*integers_of(key), key),
     ).fetchone()
     if row is None:
-        return False
-    bump(connection)
-    return row[0] is None or now < row[0]
+        return Removal(0, 0, None)
+    return Removal(1, int(is_live(row[0], now)), bump(connection))
 
 
-def remove_some(connection: sqlite3.Connection, scope: bytes, last: int, now: float) -> tuple[int, int]:
-    """Remove some rows of `scope` up to the id `last`. Return how many, and how many of them were alive."""
+def remove_some(connection: sqlite3.Connection, scope: bytes, last: int, now: float) -> Removal:
+    """Remove some rows of `scope` up to the id `last`; none only when none is left."""
     condition, parameters = within(scope)
     chosen = f"SELECT id FROM ostinato_entries WHERE {condition} AND id <= ? LIMIT {CLEAR_STEP}"  # noqa: S608
     rows = connection.execute(
         f"DELETE FROM ostinato_entries WHERE id IN ({chosen}) RETURNING expires_at",  # noqa: S608
         (*parameters, last),
     ).fetchall()
-    if rows:
-        bump(connection)
-    return len(rows), sum(1 for (expires_at,) in rows if expires_at is None or now < expires_at)
+    alive = sum(is_live(expires_at, now) for (expires_at,) in rows)
+    return Removal(len(rows), alive, bump(connection) if rows else None)
 
 
 def within(scope: bytes) -> tuple[str, tuple[Any, ...]]:
@@ -91,8 +99,19 @@ def last_id(connection: sqlite3.Connection) -> int:
     return last
 
 
+def is_live(expires_at: object, now: float) -> bool:
+    """Return whether a row with this `expires_at` is alive. One that damage made no number is not."""
+    return expires_at is None or (isinstance(expires_at, float) and now < expires_at)
+
+
+def generation_of(connection: sqlite3.Connection) -> int:
+    """Return how often a row was replaced or removed."""
+    generation: int = connection.execute(GENERATION).fetchone()[0]
+    return generation
+
+
 def bump(connection: sqlite3.Connection) -> int:
     """Note that a row was replaced or removed. Return the new generation."""
-    sql = "UPDATE ostinato_state SET generation = generation + 1 RETURNING generation"
-    generation: int = connection.execute(sql).fetchone()[0]
+    generation = generation_of(connection) + 1
+    connection.execute("UPDATE ostinato_state SET generation = ?", (generation,))
     return generation

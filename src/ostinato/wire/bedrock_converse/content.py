@@ -16,11 +16,11 @@ from ostinato.wire.values import Flaw, kind_of
 
 BLOCK_NAMES = frozenset(
     """
-    audio cachePoint citationsContent document guardContent image reasoningContent searchResult text toolAddition
+    audio cachePoint citationsContent document guardContent image json reasoningContent searchResult text toolAddition
     toolRemoval toolResult toolUse video
-    """.split()  # noqa: SIM905 - 14 quoted words are harder to read
+    """.split()  # noqa: SIM905 - 15 quoted words are harder to read
 )
-"""Converse's own blocks, which a caller may write as they are."""
+"""Converse's own blocks, which a caller may write as they are. `json` stands in the results of tools."""
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*?;base64,", re.ASCII)
 
@@ -54,12 +54,10 @@ def blocks_of(content: Any) -> list[Json]:
     for index, part in enumerate(content):
         try:
             block = _block(part)
+            point = point_of(part.get("cache_control"))
             # An empty text takes its mark with it.
             if block.get("text") != "":
-                blocks.append(block)
-                point = point_of(part.get("cache_control"))
-                if point is not None:
-                    blocks.append(point)
+                blocks += (block,) if point is None else (block, point)
         except Flaw as flaw:
             flaw.path += (index, "content")
             raise
@@ -67,15 +65,11 @@ def blocks_of(content: Any) -> list[Json]:
 
 
 def _block(part: Any) -> Json:
-    if isinstance(part, str):
-        return {"text": part}
     if not isinstance(part, dict):
         raise Flaw(f"must be a mapping, not {kind_of(part)}")
     match part.get("type"):
-        case "text" | "input_text" | "output_text":
-            return {"text": _member(part, "text", str)}
-        case "refusal":
-            return {"text": _member(part, "refusal", str)}
+        case "text" | "refusal" as kind:
+            return {"text": _member(part, kind, str)}
         case "image_url":
             return _image_url(part.get("image_url"))
         case "input_audio":
@@ -164,7 +158,7 @@ def _name(told: Any, content: str) -> str:
     """
     stem = told.rpartition(".")[0] or told if isinstance(told, str) and _suffix(told) else told
     name = re.sub(r"\s+", " ", re.sub(r"[^0-9A-Za-z\s()\[\]-]", "-", str(stem or ""))).strip()[:200]
-    return name or f"document-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    return name if re.search(r"[0-9A-Za-z]", name) else f"document-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def _sourced(part: Json, known: dict[str, str]) -> Json:

@@ -69,10 +69,11 @@ def _control(block: Json) -> Json:
 
 def _part(block: Json) -> Json:
     """Return a block as OpenAI's part, or as it is where OpenAI has none."""
-    (name, value), *more = block.items()
-    data = value.get("source", {}).get("bytes") if isinstance(value, dict) and not more else None
-    if name == "text" and not more:
+    ((name, value),) = block.items()
+    if name == "text":
         return {"type": "text", "text": value}
+    source = value.get("source")
+    data = source.get("bytes") if isinstance(source, dict) else None
     if name == "image" and data is not None and value["format"] in _PICTURES:
         return {"type": "image_url", "image_url": {"url": f"data:{_PICTURES[value['format']]};base64,{data}"}}
     if name == "audio" and data is not None:

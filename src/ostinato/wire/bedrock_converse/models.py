@@ -33,7 +33,6 @@ class Traits:
     """Whether a `cachePoint` may ask for an hour."""
     reasoning: Reasoning = "effort"
     """How it is told how much to think."""
-    nova: bool = False
 
 
 @lru_cache(maxsize=1024)
@@ -48,7 +47,7 @@ def traits_of(model: str) -> Traits:
     if "claude" in name:
         return _claude(name)
     if "amazon.nova" in name:
-        return Traits(caches=True, nova=True, reasoning="nova")
+        return Traits(caches=True, reasoning="nova")
     if any(hidden in name for hidden in _HIDDEN):
         return Traits(caches=True, caches_tools=True, hour=True)
     if "gpt-oss" in name:
@@ -101,4 +100,4 @@ def reasoning_fields(effort: str, traits: Traits) -> tuple[Json, Json]:
 
 def top_k_fields(top_k: Any, traits: Traits) -> Json:
     """Return the additional request fields that say `top_k`."""
-    return {"inferenceConfig": {"topK": top_k}} if traits.nova else {"top_k": top_k}
+    return {"inferenceConfig": {"topK": top_k}} if traits.reasoning == "nova" else {"top_k": top_k}

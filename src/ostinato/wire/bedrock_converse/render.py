@@ -182,8 +182,8 @@ class Renderer:
             if self._open != "reasoning":
                 self._begin("reasoning", events)
                 self._thought = False
-            if not self._thought and thought.get("thinking"):
-                events.append(self._delta({"reasoningContent": {"text": thought["thinking"]}}))
+            if not self._thought and (thought.get("thinking") or thought.get("signature") is None):
+                events.append(self._delta({"reasoningContent": {"text": thought.get("thinking") or ""}}))
             if thought.get("signature") is not None:
                 events.append(self._delta({"reasoningContent": {"signature": thought["signature"]}}))
         self._close(events)

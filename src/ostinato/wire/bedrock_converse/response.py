@@ -14,7 +14,6 @@ from ostinato.wire.bedrock_converse.arguments import is_whole, text_of
 from ostinato.wire.bedrock_converse.failure import event_error
 from ostinato.wire.contract import Json
 from ostinato.wire.tokens import Tokens
-from ostinato.wire.usage import usage_of
 
 FINISH = {
     "end_turn": "stop",
@@ -34,14 +33,15 @@ BLOCKS = "converse_content"
 where a text, a list of tool calls and `thinking_blocks` do not say everything: more than one text, another order,
 citations, images, tools that the vendor ran."""
 
+_set_raw = Usage.__dict__["_raw"].__set__
+
 _TOOL = frozenset({"toolUseId", "name", "input"})
 
 
 def parse(body: Json) -> Completion:
     """Return an answer of Converse as a record; see `Wire.parse`."""
     try:
-        message = body["output"]["message"]
-        choice: Json = {"index": 0, "message": read_message(message)}
+        choice: Json = {"index": 0, "message": read_message(body["output"]["message"])}
     except (TypeError, KeyError, AttributeError) as exc:
         raise _no_answer(body) from exc
     stop = body.get("stopReason")
@@ -71,7 +71,7 @@ def place_rest(record: Json, body: Json) -> None:
     for name, value in body.items():
         if name == "usage":
             if isinstance(value, dict):
-                record["usage"] = usage_record(value, body)
+                record["usage"] = usage_record(value)
         elif name not in {"output", "stopReason"}:
             record[name] = value
             if name == "serviceTier" and isinstance(value, dict) and isinstance(value.get("type"), str):
@@ -93,28 +93,13 @@ def read_message(message: Json) -> Json:
 
 def read_content(blocks: list[Json]) -> Json:
     """Return content blocks as the members of an assistant's message, without the role."""
+    if len(blocks) == 1 and type(blocks[0].get("text")) is str and len(blocks[0]) == 1 and blocks[0]["text"]:
+        return {"role": "assistant", "content": blocks[0]["text"]}
     reading = _Reading()
     for block in blocks:
-        text = block.get("text")
-        if type(text) is str and len(block) == 1:
-            reading.text(text)
-        elif "toolUse" in block and len(block) == 1:
-            reading.tool_use(block["toolUse"])
-        elif "reasoningContent" in block and len(block) == 1:
-            reading.reasoning(block["reasoningContent"])
-        else:
-            reading.other(block)
-    message: Json = {"role": "assistant", "content": "".join(reading.texts) if reading.texts else None}
-    if reading.thoughts:
-        message["thinking_blocks"] = reading.thoughts
-        thought = [block["thinking"] for block in reading.thoughts if "thinking" in block]
-        if thought:
-            message["reasoning_content"] = "".join(thought)
-    if reading.calls:
-        message["tool_calls"] = reading.calls
-    if reading.citations:
-        message["citations"] = reading.citations
-    if not reading.plain or type(blocks) is not list:
+        reading.block(block)
+    message = reading.message()
+    if not reading.plain:
         message["provider_specific_fields"] = {BLOCKS: blocks}
     return message
 
@@ -131,6 +116,32 @@ class _Reading:
         self.citations: list[Any] = []
         self.plain = True
         self._stage = 0
+
+    def block(self, block: Json) -> None:
+        """Take the next block."""
+        text = block.get("text")
+        if type(text) is str and len(block) == 1:
+            self.text(text)
+        elif "toolUse" in block and len(block) == 1:
+            self.tool_use(block["toolUse"])
+        elif "reasoningContent" in block and len(block) == 1:
+            self.reasoning(block["reasoningContent"])
+        else:
+            self.other(block)
+
+    def message(self) -> Json:
+        """Return the message that the blocks make."""
+        message: Json = {"role": "assistant", "content": "".join(self.texts) if self.texts else None}
+        if self.thoughts:
+            message["thinking_blocks"] = self.thoughts
+            thought = [block["thinking"] for block in self.thoughts if "thinking" in block]
+            if thought:
+                message["reasoning_content"] = "".join(thought)
+        if self.calls:
+            message["tool_calls"] = self.calls
+        if self.citations:
+            message["citations"] = self.citations
+        return message
 
     def text(self, text: str) -> None:
         if self.texts or not text or self._stage > 1:
@@ -193,9 +204,30 @@ def is_server_tool(use: Json) -> bool:
     return bool(use.get("type", "tool_use") != "tool_use")
 
 
-def usage_record(raw: Json, body: Json) -> Usage:
-    """Return Converse's usage in the one meaning of `Usage`."""
-    return usage_of(raw, [_run(raw, body)])
+def usage_record(raw: Json) -> Usage:
+    """Return Converse's usage in the one meaning of `Usage`. `raw` is kept as `.raw` and not changed."""
+    # The same sums as `usage_of` makes of `tokens`, at a quarter of the time.
+    read, written = _cached(raw)
+    prompt = _count(raw.get("inputTokens")) + read + written
+    output = _count(raw.get("outputTokens"))
+    usage = Usage(raw)
+    _set_raw(usage, raw)
+    usage["prompt_tokens"] = prompt
+    usage["completion_tokens"] = output
+    usage["total_tokens"] = prompt + output
+    usage["prompt_tokens_details"] = {"cached_tokens": read, "cache_creation_tokens": written}
+    usage["completion_tokens_details"] = {"reasoning_tokens": 0}
+    usage["cache_read_input_tokens"] = read
+    usage["cache_creation_input_tokens"] = written
+    return usage
+
+
+def _cached(raw: Json) -> tuple[int, int]:
+    """Return what was read from and written to the prompt cache; some answers say each twice."""
+    return (
+        _count(raw.get("cacheReadInputTokens") or raw.get("cacheReadInputTokenCount")),
+        _count(raw.get("cacheWriteInputTokens") or raw.get("cacheWriteInputTokenCount")),
+    )
 
 
 def tokens(body: Json) -> list[Tokens] | None:
@@ -206,8 +238,7 @@ def tokens(body: Json) -> list[Tokens] | None:
 
 def _run(raw: Json, body: Json) -> Tokens:
     """Return the counters. `inputTokens` is what was neither read from nor written to the prompt cache."""
-    read = _count(raw.get("cacheReadInputTokens") or raw.get("cacheReadInputTokenCount"))
-    written = _count(raw.get("cacheWriteInputTokens") or raw.get("cacheWriteInputTokenCount"))
+    read, written = _cached(raw)
     return Tokens(
         uncached=_count(raw.get("inputTokens")),
         read=read,

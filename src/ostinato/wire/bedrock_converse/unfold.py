@@ -122,7 +122,7 @@ def _cut(body: Json, cuts: Cuts) -> list[Event] | None:
                 source = sources[index] = _Source(blocks[index])
             at = {"contentBlockIndex": index}
             if kind == "start":
-                events.append({"contentBlockStart": {**at, "start": source.start}})
+                events.append({"contentBlockStart": {**at, "start": source.start or {}}})
             elif kind == "stop":
                 events.append({"contentBlockStop": at})
             else:

@@ -17,7 +17,6 @@ from ostinato.records import Chunk, Completion
 from ostinato.wire.anthropic.response import FINISH
 from ostinato.wire.contract import Cuts, Event, Json
 
-
 _ON_EACH_PIECE = frozenset({"type", "stop_reason", "stop"})
 
 

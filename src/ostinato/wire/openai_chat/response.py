@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -47,7 +48,7 @@ def _check_answer(body: Json, headers: Mapping[str, str] | None) -> None:
 def incomplete(body: Json) -> str | None:
     """Say why an answer must not be kept, or None; see `Wire.incomplete`."""
     choices = body.get("choices")
-    if not choices:
+    if not isinstance(choices, list) or not choices:
         return "it has no choices"
     usage = reported_usage(body)
     if usage is not None and _counts_nothing(usage):
@@ -64,11 +65,13 @@ def _counts_nothing(usage: Json) -> bool:
     return 0 in counts and not any(counts)
 
 
-def _unfinished(choice: Json) -> str | None:
+def _unfinished(choice: Any) -> str | None:
+    if not isinstance(choice, dict):
+        return "a choice is no object"
     finish = dict.get(choice, "finish_reason")
     if finish == "content_filter":
         return "a content filter refused it"
-    if finish in {"error", "insufficient_system_resource"}:
+    if finish in ("error", "insufficient_system_resource"):
         return f"the vendor broke off: {finish}"
     message = dict.get(choice, "message")
     if not isinstance(message, dict):

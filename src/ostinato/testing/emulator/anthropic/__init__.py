@@ -67,8 +67,7 @@ class Anthropic:
         if call.method != _METHODS.get(route, "GET"):
             return self.error(call, 405, "Method Not Allowed")
         try:
-            if not call.headers.get("anthropic-version"):
-                raise Refused("anthropic-version: header is required")
+            _check_version(call)
             match route:
                 case "messages":
                     return self._messages(call, reply, world)
@@ -175,6 +174,11 @@ def _model(name: str) -> Json:
         "max_input_tokens": 200_000,
         "max_tokens": 64_000,
     }
+
+
+def _check_version(call: RecordedCall) -> None:
+    if not call.headers.get("anthropic-version"):
+        raise Refused("anthropic-version: header is required")
 
 
 def _check_exists(model: str, world: World) -> None:

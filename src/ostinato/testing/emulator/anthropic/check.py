@@ -15,12 +15,16 @@ from ostinato.testing.emulator.anthropic.turn import SIGNED_HERE, sign
 Json = dict[str, Any]
 
 _COUNTED = frozenset(
-    "model messages system tools tool_choice thinking output_config cache_control speed user_profile_id workspace_id "
-    "context_management mcp_servers output_format billing_policy compaction".split()
+    """
+model messages system tools tool_choice thinking output_config cache_control speed user_profile_id workspace_id
+context_management mcp_servers output_format billing_policy compaction
+""".split()  # noqa: SIM905 - quoted names are harder to read
 )
 _KNOWN = _COUNTED | frozenset(
-    "max_tokens stream temperature top_p top_k stop_sequences metadata service_tier inference_geo container "
-    "diagnostics fallbacks fallback_credit_token thread".split()
+    """
+max_tokens stream temperature top_p top_k stop_sequences metadata service_tier inference_geo container diagnostics
+fallbacks fallback_credit_token thread
+""".split()  # noqa: SIM905 - the same
 )
 _TEXT = ("text", str)
 _MEMBERS: dict[str, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
@@ -142,14 +146,12 @@ def _check_block(block: Any, at: str) -> None:
             raise Refused(f"{at}.{kind}.{name}: Field required")
         if not isinstance(block[name], expected):
             raise Refused(f"{at}.{kind}.{name}: Input should be a valid {_NAMES[expected]}")
-    if kind == "text" and not block["text"].strip():
-        raise Refused(
-            "messages: text content blocks must be non-empty"
-            if not block["text"]
-            else "messages: text content blocks must contain non-whitespace text"
-        )
-    if kind == "thinking" and block["signature"].startswith(SIGNED_HERE) and block["signature"] != sign(
-        block["thinking"]
+    if kind == "text" and not block["text"]:
+        raise Refused("messages: text content blocks must be non-empty")
+    if (
+        kind == "thinking"
+        and block["signature"].startswith(SIGNED_HERE)
+        and block["signature"] != sign(block["thinking"])
     ):
         raise Refused(f"{at}: Invalid `signature` in `thinking` block")
     if kind == "tool_result":
@@ -203,10 +205,13 @@ def _merged(messages: list[Json]) -> Iterator[tuple[str, list[Json]]]:
 
 
 def _check_system(body: Json) -> None:
-    for block in listed(body.get("system")):
-        if not isinstance(block, dict) or block.get("type") != "text" or not isinstance(block.get("text"), str):
+    system = body.get("system")
+    if system is not None and not isinstance(system, str | list):
+        raise Refused("system: Input should be a valid list")
+    for block in listed(system):
+        if block.get("type") != "text" or not isinstance(block.get("text"), str):
             raise Refused("system: Input should be a valid list of text blocks")
-        if not block["text"] and not isinstance(body["system"], str):
+        if not block["text"]:
             raise Refused("system: text content blocks must be non-empty")
 
 
@@ -270,7 +275,8 @@ def _check_thinking(body: Json) -> None:
             raise Refused("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
         if budget >= body["max_tokens"] > 0:
             raise Refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
-    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+    # A model that decides for itself just does not think then, in recorded traffic.
+    if kind == "enabled" and (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
         raise Refused("Thinking may not be enabled when tool_choice forces tool use.")
     if body.get("temperature") not in (None, 1):
         raise Refused("`temperature` may only be set to 1 when thinking is enabled.")

@@ -135,7 +135,8 @@ class _Speaker:
 
     def _thinking(self) -> list[Segment]:
         asked = self._body.get("thinking") or {}
-        if asked.get("type", "disabled") == "disabled":
+        forced = (self._body.get("tool_choice") or {}).get("type") in ("any", "tool")
+        if forced or asked.get("type", "disabled") == "disabled":
             return []
         text = speak(self._seed[::-1])
         if self._reply.redacted_thinking:

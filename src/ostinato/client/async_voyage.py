@@ -1,0 +1,282 @@
+"""One ride, carried out by awaiting: the asynchronous shell.
+
+Going upstream for a flight that others may join is a task of its own: a caller who is cancelled is a reader
+that leaves, and takes nothing from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.flight import Flight
+from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
+from ostinato.caching.moves import Events, Open, Pull, Wait
+from ostinato.caching.record import Entry
+from ostinato.client.core import completion_of, paid_completion, replayed
+from ostinato.client.source import AsyncSource, keep_until_done, running_loop
+from ostinato.client.streams import AsyncStream, Reading
+from ostinato.client.verbose import show_answer, show_events, shows
+from ostinato.errors import OstinatoError
+from ostinato.transport.exchange import Answered
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ostinato.client.aio import AsyncClient
+    from ostinato.client.plan import Request, Route
+    from ostinato.records import Completion
+    from ostinato.wire.contract import Event
+
+
+def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> AsyncStream:
+    """Return a stored answer as a stream, cut as it came."""
+    reading = Reading(route, params, cache_hit=True, cache_key=entry.key)
+    return AsyncStream(replayed(entry, route.wire), reading)
+
+
+class AsyncVoyage:
+    """One ride, carried out."""
+
+    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        ride: Ride,
+        request: Request,
+        steps: Generator[Any, Any, Entry | Flight] | None = None,
+    ) -> None:
+        self._client = client
+        self._ride = ride
+        self._request = request
+        self._steps = steps or ride.steps()
+        self._pending: Any = None
+
+    async def refresh(self) -> None:
+        """Carry a refresh out; whoever reads next will see what came of it."""
+        counters = self._ride.counters
+        counters.refreshes += 1
+        try:
+            await self.answer()
+        except OstinatoError:
+            counters.refresh_errors += 1
+
+    async def answer(self) -> Entry | Flight:
+        """Carry the ride out and return what answers."""
+        try:
+            step = next(self._steps)
+            while True:
+                step = self._steps.send(await self.do(step))
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # what the generator returns
+        finally:
+            self.leave()
+
+    async def completion(self, params: Mapping[str, Any]) -> Completion:
+        """Carry the ride out and return its answer."""
+        answer = await self.answer()
+        route, seat = self._request.route, self._ride.seat
+        if isinstance(answer, Entry):
+            self._refresh_if_stale(answer)
+            return completion_of(answer, route, params)
+        return paid_completion(answer, route, seat.key if seat is not None else None, params)
+
+    async def stream(self, params: Mapping[str, Any]) -> AsyncStream:
+        """Carry the ride out up to the first byte, and return the stream of the rest."""
+        route = self._request.route
+        try:
+            step = next(self._steps)
+            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+                step = self._steps.send(await self.do(step))
+        except StopIteration as done:
+            if isinstance(done.value, Entry):
+                self.leave()
+                self._refresh_if_stale(done.value)
+                return replay(done.value, route, params)
+            step = done.value
+        except BaseException:
+            self.leave()
+            raise
+        self._pending = step
+        seat = self._ride.seat
+        key = seat.key if seat is not None else None
+        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave)
+        return AsyncStream(self._events(), reading)
+
+    async def _events(self) -> AsyncIterator[Event]:
+        step = self._pending
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101  # the ride is past boarding
+        try:
+            while not isinstance(step, Flight):
+                if isinstance(step, Events):
+                    for index in range(step.start, step.stop):
+                        yield flight.event(index)
+                    step = self._steps.send(None)
+                else:
+                    step = self._steps.send(await self.do(step))
+        except StopIteration:
+            pass
+        if not flight.streamed:
+            for event in self._request.route.wire.unfold(flight.body(), flight.cuts):
+                yield event
+
+    def _refresh_if_stale(self, entry: Entry) -> None:
+        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
+            self._client.refresh(self._ride.again(), self._request)
+
+    # One step each.
+
+    async def do(self, step: Any) -> Any:
+        """Carry one step out and return what the flow is to know of it."""
+        ride = self._ride
+        match step:
+            case Pull(source, token):
+                await self._apart(self._pull(source, token))
+            case Open(token):
+                await self._apart(self._open(token))
+            case LookUp():
+                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
+                return await ride.seat.arecall()
+            case Wait(version):
+                return await self._wait(version)
+            case Sleep(seconds):
+                import asyncio  # loaded by whoever runs this; a hit must not load it
+
+                await asyncio.sleep(seconds)
+        return None
+
+    async def _apart(self, work: Any) -> None:
+        """Do work that other readers may need: on a shared flight as a task that outlives this caller."""
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        if not flight.shared:
+            await work
+            return
+        flight.home = loop = running_loop()
+        flight.task = loop.create_task(work)
+        keep_until_done(flight.task)
+
+    async def _open(self, token: int) -> None:
+        flight, request = self._ride.flight, self._request
+        assert flight is not None  # noqa: S101
+        try:
+            if self._ride.streams:
+                await self._open_stream(flight, token)
+            else:
+                answered = await self._client.transport.send(request.outgoing(stream=False))
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body)
+                flight.landed(token, answered.body, request.body(answered))
+        except OstinatoError as error:
+            flight.broke(token, error)
+        except BaseException:
+            flight.aborted(token)
+            raise
+
+    async def _open_stream(self, flight: Flight, token: int) -> None:
+        request = self._request
+        opened = await self._client.transport.open(request.outgoing(stream=True))
+        if shows():
+            show_answer(opened.status, opened.headers, None)
+        try:
+            if request.streams(opened.status, opened.headers):
+                source = AsyncSource(opened, request.route.wire.framing, running_loop())
+                if flight.opened(token, source):
+                    return
+            else:
+                answered = Answered(opened.status, opened.headers, await opened.read())
+                flight.landed(token, answered.body, request.body(answered))
+        except BaseException:
+            await opened.aclose()
+            raise
+        await opened.aclose()
+
+    async def _pull(self, source: Any, token: int) -> None:
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        try:
+            events = await _pulled(source)
+        except OstinatoError as error:
+            flight.ended(token, error)
+        except BaseException:
+            flight.aborted(token)
+            source.close()
+            raise
+        else:
+            if events is None:
+                flight.ended(token)
+            else:
+                if shows():
+                    show_events(events)
+                flight.pulled(token, events)
+
+    async def _wait(self, version: int) -> Waited:
+        flight, cache = self._ride.flight, self._ride.cache
+        assert flight is not None  # noqa: S101
+        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
+        loop = running_loop()
+        moved: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not moved.done():
+                moved.set_result(None)
+
+        def wake_from_anywhere() -> None:
+            try:
+                loop.call_soon_threadsafe(wake)
+            except RuntimeError:
+                pass  # the loop has ended, and the reader with it
+
+        if not flight.call_when_moved(wake_from_anywhere, version):
+            return "moved"
+        import asyncio
+
+        done, _ = await asyncio.wait([moved], timeout=cache.stall_timeout_s)
+        return "moved" if done else "stalled"
+
+    def leave(self) -> None:
+        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
+        loop = running_loop()
+        if loop is not None and self._ride.finishes_alone():
+            keep_until_done(loop.create_task(self._finish()))
+            return
+        source = self._ride.leave()
+        if source is not None:
+            source.close()
+        flight = self._ride.flight
+        if flight is not None and flight.over and flight.task is not None and not flight.task.done():
+            cancel(flight.task)
+
+    async def _finish(self) -> None:
+        """Read an answer that nobody waits for to its end."""
+        try:
+            step = self._steps.send(None)
+            while True:
+                step = self._steps.send(None if isinstance(step, Events) else await self.do(step))
+        except (StopIteration, OstinatoError):
+            pass
+        finally:
+            self._ride.cache = None  # it is finished: leave this time
+            self.leave()
+
+
+def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task on its own loop, from wherever this is called."""
+    loop = task.get_loop()
+    if loop.is_closed():
+        return
+    try:
+        loop.call_soon_threadsafe(task.cancel)
+    except RuntimeError:
+        pass
+
+
+async def _pulled(source: Any) -> list[bytes] | None:
+    """Return the next events of a source of this loop, of another one, or of a thread."""
+    loop = running_loop()
+    if source.home is loop:
+        return await source.pull()  # type: ignore[no-any-return]  # a source of either kind
+    pull = source.pull if source.home is None else source.pull_from_thread
+    return await loop.run_in_executor(None, pull)  # type: ignore[no-any-return]

@@ -1,0 +1,227 @@
+"""One ride, carried out by waiting: the synchronous shell."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.flight import Flight
+from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
+from ostinato.caching.moves import Events, Open, Pull, Wait
+from ostinato.caching.record import Entry
+from ostinato.client.core import completion_of, paid_completion, replayed
+from ostinato.client.source import Source, running_loop
+from ostinato.client.streams import Reading, Stream
+from ostinato.client.verbose import show_answer, show_events, shows
+from ostinato.errors import OstinatoError
+from ostinato.transport.exchange import Answered
+
+if TYPE_CHECKING:
+    from ostinato.client.plan import Request, Route
+    from ostinato.client.sync import Client
+    from ostinato.records import Completion
+    from ostinato.wire.contract import Event
+
+
+def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> Stream:
+    """Return a stored answer as a stream, cut as it came."""
+    reading = Reading(route, params, cache_hit=True, cache_key=entry.key)
+    return Stream(replayed(entry, route.wire), reading)
+
+
+class Voyage:
+    """One ride, carried out."""
+
+    __slots__ = ("_client", "_pending", "_request", "_ride", "_steps")
+
+    def __init__(
+        self,
+        client: Client,
+        ride: Ride,
+        request: Request,
+        steps: Generator[Any, Any, Entry | Flight] | None = None,
+    ) -> None:
+        self._client = client
+        self._ride = ride
+        self._request = request
+        self._steps = steps or ride.steps()
+        self._pending: Any = None
+
+    def refresh(self) -> None:
+        """Carry a refresh out; whoever reads next will see what came of it."""
+        counters = self._ride.counters
+        counters.refreshes += 1
+        try:
+            self.answer()
+        except OstinatoError:
+            counters.refresh_errors += 1
+
+    def answer(self) -> Entry | Flight:
+        """Carry the ride out and return what answers."""
+        try:
+            step = next(self._steps)
+            while True:
+                step = self._steps.send(self.do(step))
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # what the generator returns
+        finally:
+            self.leave()
+
+    def completion(self, params: Mapping[str, Any]) -> Completion:
+        """Carry the ride out and return its answer."""
+        answer = self.answer()
+        route, seat = self._request.route, self._ride.seat
+        if isinstance(answer, Entry):
+            self._refresh_if_stale(answer)
+            return completion_of(answer, route, params)
+        return paid_completion(answer, route, seat.key if seat is not None else None, params)
+
+    def stream(self, params: Mapping[str, Any]) -> Stream:
+        """Carry the ride out up to the first byte, and return the stream of the rest."""
+        route = self._request.route
+        try:
+            step = next(self._steps)
+            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+                step = self._steps.send(self.do(step))
+        except StopIteration as done:
+            if isinstance(done.value, Entry):
+                self.leave()
+                self._refresh_if_stale(done.value)
+                return replay(done.value, route, params)
+            step = done.value
+        except BaseException:
+            self.leave()
+            raise
+        self._pending = step
+        seat = self._ride.seat
+        key = seat.key if seat is not None else None
+        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave)
+        return Stream(self._events(), reading)
+
+    def _events(self) -> Generator[Event, None, None]:
+        step = self._pending
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101  # the ride is past boarding
+        try:
+            while not isinstance(step, Flight):
+                if isinstance(step, Events):
+                    for index in range(step.start, step.stop):
+                        yield flight.event(index)
+                    step = self._steps.send(None)
+                else:
+                    step = self._steps.send(self.do(step))
+        except StopIteration:
+            pass
+        if not flight.streamed:
+            yield from self._request.route.wire.unfold(flight.body(), flight.cuts)
+
+    def _refresh_if_stale(self, entry: Entry) -> None:
+        if self._ride.seat is not None and self._ride.seat.is_stale(entry):
+            self._client.refresh(self._ride.again(), self._request)
+
+    # One step each.
+
+    def do(self, step: Any) -> Any:
+        """Carry one step out and return what the flow is to know of it."""
+        ride = self._ride
+        match step:
+            case Pull(source, token):
+                self._pull(source, token)
+            case Open(token):
+                self._open(token)
+            case LookUp():
+                assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
+                return ride.seat.recall()
+            case Wait(version):
+                return self._wait(version)
+            case Sleep(seconds):
+                time.sleep(seconds)  # the one place that waits between tries
+        return None
+
+    def _open(self, token: int) -> None:
+        flight, request = self._ride.flight, self._request
+        assert flight is not None  # noqa: S101
+        try:
+            if self._ride.streams:
+                self._open_stream(flight, token)
+            else:
+                answered = self._client.transport.send(request.outgoing(stream=False))
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body)
+                flight.landed(token, answered.body, request.body(answered))
+        except OstinatoError as error:
+            flight.broke(token, error)
+        except BaseException:
+            flight.aborted(token)
+            raise
+
+    def _open_stream(self, flight: Flight, token: int) -> None:
+        request = self._request
+        opened = self._client.transport.open(request.outgoing(stream=True))
+        if shows():
+            show_answer(opened.status, opened.headers, None)
+        try:
+            if request.streams(opened.status, opened.headers):
+                source = Source(opened, request.route.wire.framing)
+                if flight.opened(token, source):
+                    return
+            else:
+                answered = Answered(opened.status, opened.headers, opened.read())
+                flight.landed(token, answered.body, request.body(answered))
+        except BaseException:
+            opened.close()
+            raise
+        opened.close()
+
+    def _pull(self, source: Any, token: int) -> None:
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101
+        try:
+            events = source.pull() if source.home is None else source.pull_from_thread()
+        except OstinatoError as error:
+            flight.ended(token, error)
+        except BaseException:
+            flight.aborted(token)
+            source.close()
+            raise
+        else:
+            if events is None:
+                flight.ended(token)
+            else:
+                if shows():
+                    show_events(events)
+                flight.pulled(token, events)
+
+    def _wait(self, version: int) -> Waited:
+        flight, cache = self._ride.flight, self._ride.cache
+        assert flight is not None  # noqa: S101
+        assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
+        if flight.home is not None and flight.home is running_loop():
+            return "deaf"  # the answer would come through the very loop that this thread would block
+        moved = threading.Event()
+        if not flight.call_when_moved(moved.set, version) or moved.wait(cache.stall_timeout_s):
+            return "moved"
+        return "stalled"
+
+    def leave(self) -> None:
+        """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
+        if self._ride.finishes_alone():
+            threading.Thread(target=self._finish, name="ostinato-finish", daemon=True).start()
+            return
+        source = self._ride.leave()
+        if source is not None:
+            source.close()
+
+    def _finish(self) -> None:
+        """Read an answer that nobody waits for to its end."""
+        try:
+            step = self._steps.send(None)
+            while True:
+                step = self._steps.send(None if isinstance(step, Events) else self.do(step))
+        except (StopIteration, OstinatoError):
+            pass
+        finally:
+            self._ride.cache = None  # it is finished: leave this time
+            self.leave()
