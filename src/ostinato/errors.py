@@ -78,6 +78,15 @@ class OstinatoError(Exception):
         return twin
 
 
+def as_ours(error: Exception) -> OstinatoError:
+    """Return `error` itself when it is one of ours, else a final error that carries it."""
+    if isinstance(error, OstinatoError):
+        return error
+    ours = OstinatoError(f"this should not happen, please report it: {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours
+
+
 class ConfigurationError(OstinatoError, ValueError):
     """A setting of ours is wrong; nothing was sent."""
 

@@ -21,7 +21,6 @@ from ostinato.wire import find_wire
 from ostinato.wire.contract import Call
 
 VECTORS = json.loads(Path(__file__).with_name("key_vectors.json").read_text())
-SPOKEN = [v for v in VECTORS if v["a"]["model"].startswith("openai/")]
 
 BODY = json.dumps({"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]})
 WIRE = find_wire("openai_chat")
@@ -32,15 +31,19 @@ def key_of(body: dict[str, Any], **others: Any) -> bytes:
     return request_key(others.get("scope", Scope()), "chat", parts, others.get("sample_index", 0))
 
 
-@pytest.mark.parametrize("vector", SPOKEN, ids=[v["name"] for v in SPOKEN])
+@pytest.mark.parametrize("vector", VECTORS, ids=[v["name"] for v in VECTORS])
 def test_vector_holds_through_the_public_call(
     vector: dict[str, Any], emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("OPENAI", "DEEPSEEK"):
+    for name in ("OPENAI", "DEEPSEEK", "ANTHROPIC"):
         monkeypatch.setenv(f"{name}_API_KEY", "planted")
-        monkeypatch.setenv(f"{name}_BASE_URL", emulator.base_url)
-    # What this server thinks of a parameter is beside the point.
-    emulator.script(Reply(raw_body=BODY if not vector["b"].get("stream") else None), times=None)
+        monkeypatch.setenv(f"{name}_BASE_URL", emulator.anthropic_url if name == "ANTHROPIC" else emulator.base_url)
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "planted")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.bedrock_url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    if vector["a"]["model"].startswith("openai/") and not vector["b"].get("stream"):
+        # What this server thinks of a parameter is beside the point.
+        emulator.script(Reply(raw_body=BODY), times=None)
     cache = Cache.memory()
     answers = []
     for call in (dict(vector["a"]), dict(vector["b"])):

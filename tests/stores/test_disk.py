@@ -358,6 +358,22 @@ def test_threads_and_connections_end_with_close(tmp_path: Path) -> None:
     assert not [link for link in Path("/proc/self/fd").iterdir() if str(tmp_path) in _target(link)]
 
 
+def test_a_crowd_of_readers_leaves_few_connections_behind(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, near_bytes=0)
+    store.set(key_of("k"), b"v")
+    store.flush()
+    lent = [store._file._open_reader() for _ in range(30)]
+    for opened in lent:
+        assert opened is not None
+        readers, reader = opened
+        readers.idle.append(reader)
+    assert store.get(key_of("k")) == b"v"
+
+    assert len(store._file._readers.idle) <= 8
+    store.close()
+    assert store._file._readers.gone.is_set()
+
+
 def test_a_store_that_is_forgotten_is_written_first(tmp_path: Path) -> None:
     store = DiskStore(tmp_path)
     store.set(key_of("k"), b"v")

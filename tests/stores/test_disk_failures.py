@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -306,11 +307,14 @@ def test_a_lock_that_another_process_keeps_is_no_error_of_set_or_get(
     with pytest.raises(StoreError, match="write lock"):
         store.delete(key_of("before"))
     assert "database is locked" not in str(caught.value)
+    store.close()
+    store.set(key_of("later"), b"3")
+    assert "ostinato-disk-writer" in {thread.name for thread in threading.enumerate()}
     blocker.execute("ROLLBACK")
     blocker.close()
     store.flush()
 
-    assert store.stats()["entries"] == 2
+    assert store.stats()["entries"] == 3
     assert store.stats()["dropped"] == 0
     store.close()
 

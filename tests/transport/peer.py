@@ -12,6 +12,8 @@ from typing import Self
 
 PATIENCE_S = 20
 """After this a test that hangs fails instead."""
+NEVER_S = 3600
+"""A timeout that must not be what ends a wait."""
 
 
 @dataclass

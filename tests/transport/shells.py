@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import os
 import sys
 import threading
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from ostinato.transport.async_http import AsyncOpened, AsyncTransport
 from ostinato.transport.exchange import Answered, Outgoing
 from ostinato.transport.http import Opened, Transport
+from tests.transport.peer import PATIENCE_S
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 """For a process that imports what this one does."""
@@ -62,11 +64,18 @@ class Threads:
 
         reader = threading.Thread(target=read)
         reader.start()
-        while not answer._busy.locked():  # the only sign of a thread that waits for the network
+        while not _waits_for_the_network(reader):
             pass
         (self.transport if everything else answer).close()
-        reader.join()
+        reader.join(PATIENCE_S)
         return raised[0] if raised else None
+
+
+def _waits_for_the_network(thread: threading.Thread) -> bool:
+    """Return whether `thread` is in the call that receives from a socket."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    line = "" if frame is None else linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return "_sock.recv(" in line or "_sslobj.read(" in line
 
 
 class _Blocking:
@@ -118,6 +127,7 @@ class Tasks:
             reader = asyncio.ensure_future(anext(answer.opened))
             await asyncio.sleep(0)  # one turn of the loop: the reader waits for the network
             await (self.transport if everything else answer.opened).aclose()
-            return (await asyncio.gather(reader, return_exceptions=True))[0]  # type: ignore[return-value]
+            done, _ = await asyncio.wait([reader], timeout=PATIENCE_S)
+            return reader.exception() if done else None
 
         return self._runner.run(both())

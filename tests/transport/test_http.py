@@ -14,7 +14,7 @@ import pytest
 
 from ostinato.errors import APIConnectionError
 from tests.transport.asking import SECRET, ask, failure_of, once
-from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
+from tests.transport.peer import CHUNKED, END, NEVER_S, PATIENCE_S, Connection, Peer, always, chunk, whole
 from tests.transport.shells import Shell, Threads
 
 
@@ -300,7 +300,7 @@ def test_closing_wakes_a_reader_who_waits(shell: Shell, everything: bool) -> Non
         hung_up.set()
 
     with Peer(script) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
+        opened = shell.open(ask(peer.url, stream=True, read_s=NEVER_S))
         raised = shell.close_during_next(opened, everything=everything)
         noticed = hung_up.wait(PATIENCE_S)
         hung_up.clear()

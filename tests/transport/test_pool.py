@@ -12,7 +12,7 @@ import pytest
 
 from ostinato.errors import APIConnectionError, ConfigurationError
 from tests.transport.asking import SECRET, ask, failure_of, told
-from tests.transport.peer import CHUNKED, Connection, Peer, always, chunk, whole
+from tests.transport.peer import CHUNKED, NEVER_S, Connection, Peer, always, chunk, whole
 from tests.transport.shells import Shell
 
 
@@ -114,7 +114,7 @@ def test_closing_wakes_a_reader_over_tls(shell: Shell, context: ssl.SSLContext) 
         connection.ask()
 
     with Peer(script, context) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
+        opened = shell.open(ask(peer.url, stream=True, read_s=NEVER_S))
         first = next(opened)
         raised = shell.close_during_next(opened, everything=False)
 

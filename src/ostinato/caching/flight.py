@@ -35,8 +35,8 @@ MAX_STREAM_BYTES = 64 << 20
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-Keep = Callable[[bytes, dict[str, Any], "list[Any] | None"], None]
-"""Stores a landed answer: its bytes, the same decoded, its cuts. It neither raises nor waits."""
+Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None"], None]
+"""Stores a landed answer: its bytes, the same decoded, its cuts, its headers. It neither raises nor waits."""
 _LANDED = Landed()
 
 
@@ -49,6 +49,8 @@ class Flight:
         """Whether others may join: then no reader's cancellation may end what it pulls for all."""
         self.body_bytes = b""
         """The final body, as the vendor sent it or folded from its stream."""
+        self.headers: dict[str, str] | None = None
+        """Headers of the answer without which its body cannot be read in full."""
         self.home: object = None
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None
@@ -163,11 +165,19 @@ class Flight:
             self._moved_on()
             return True
 
-    def landed(self, token: int, body_bytes: bytes, body: Json, cuts: Cuts | None = None) -> bool:
-        """Take the whole body that opening brought."""
+    def landed(
+        self,
+        token: int,
+        body_bytes: bytes,
+        body: Json,
+        cuts: Cuts | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> bool:
+        """Take the whole body that opening brought, and the headers that belong to it."""
         with self._lock:
             if token != self._token or self._state != "opening":
                 return False
+            self.headers = headers
             self._land(body_bytes, body, cuts)
         self._close()
         return True
@@ -335,7 +345,7 @@ class Flight:
         self._state = "landed"
         try:
             if self._keep is not None:
-                self._keep(body_bytes, body, cuts)
+                self._keep(body_bytes, body, cuts, self.headers)
         finally:
             self._moved_on()
 

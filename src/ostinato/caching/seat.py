@@ -64,9 +64,11 @@ class Seat:
             hint = f"; the store is failing: {error}"
         return ReplayMissError(f"{why} (key {self.key.hex()[:16]}){hint}")
 
-    def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None) -> None:
-        """Store a final body under this call's key."""
+    def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None, headers: dict[str, str] | None = None) -> None:
+        """Store a final body under this call's key, with the headers that belong to it."""
         meta: dict[str, Any] = {"parts": fingerprint(self.parts)} if self.parts else {}
+        if headers:
+            meta["headers"] = headers
         if self.request is not None:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
@@ -79,9 +81,9 @@ class Seat:
         if not self.policy.write:
             return None
 
-        def keep(body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
+        def keep(body_bytes: bytes, body: Json, cuts: Cuts | None, headers: dict[str, str] | None) -> None:
             if wire.incomplete(body) is None:
-                self.keep_body(body_bytes, cuts)
+                self.keep_body(body_bytes, cuts, headers)
             else:
                 self.cache.counters.rejected += 1
 

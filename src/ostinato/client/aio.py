@@ -15,7 +15,7 @@ from ostinato.transport.async_http import AsyncTransport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
-    from ostinato.client.plan import Request
+    from ostinato.client.request import Request
     from ostinato.records import Embeddings
     from ostinato.wire.contract import Json
 

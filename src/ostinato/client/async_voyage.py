@@ -17,14 +17,15 @@ from ostinato.client.core import completion_of, paid_completion, replayed
 from ostinato.client.source import AsyncSource, keep_until_done, running_loop
 from ostinato.client.streams import AsyncStream, Reading
 from ostinato.client.verbose import show_answer, show_events, shows
-from ostinato.errors import OstinatoError
+from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
 
 if TYPE_CHECKING:
     import asyncio
 
     from ostinato.client.aio import AsyncClient
-    from ostinato.client.plan import Request, Route
+    from ostinato.client.request import Request
+    from ostinato.client.route import Route
     from ostinato.records import Completion
     from ostinato.wire.contract import Event
 
@@ -168,9 +169,9 @@ class AsyncVoyage:
                 answered = await self._client.transport.send(request.outgoing(stream=False))
                 if shows():
                     show_answer(answered.status, answered.headers, answered.body)
-                flight.landed(token, answered.body, request.body(answered))
-        except OstinatoError as error:
-            flight.broke(token, error)
+                request.land(flight, token, answered)
+        except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
+            flight.broke(token, as_ours(error))
         except BaseException:
             flight.aborted(token)
             raise
@@ -187,7 +188,7 @@ class AsyncVoyage:
                     return
             else:
                 answered = Answered(opened.status, opened.headers, await opened.read())
-                flight.landed(token, answered.body, request.body(answered))
+                request.land(flight, token, answered)
         except BaseException:
             await opened.aclose()
             raise
@@ -198,8 +199,8 @@ class AsyncVoyage:
         assert flight is not None  # noqa: S101
         try:
             events = await _pulled(source)
-        except OstinatoError as error:
-            flight.ended(token, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
+            flight.ended(token, as_ours(error))
         except BaseException:
             flight.aborted(token)
             source.close()

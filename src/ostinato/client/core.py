@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,18 +15,12 @@ from ostinato.caching.cache import Cache
 from ostinato.caching.flow import Ride
 from ostinato.caching.key import Memo, request_key, snapshot
 from ostinato.caching.seat import Seat
-from ostinato.client.plan import (
-    Request,
-    Route,
-    build_chat,
-    chat_parts,
-    checked_base_url,
-    chosen_key,
-)
+from ostinato.client.address import Address
+from ostinato.client.request import Request, build_chat, chat_parts, chosen_key
+from ostinato.client.route import Route
 from ostinato.client.verbose import show_hit, shows
 from ostinato.errors import ConfigurationError, ReplayMissError
-from ostinato.providers import find_provider
-from ostinato.wire import find_wire
+from ostinato.providers import find_model
 
 if TYPE_CHECKING:
     from ostinato.caching.flight import Flight
@@ -98,8 +93,7 @@ class Core:
         except TypeError:
             route = None
         if route is None:
-            provider, name = find_provider(model)
-            route = Route(model, provider, name, find_wire(provider.wire))
+            route = Route(model, find_model(model))
             if len(self._routes) < 10_000:
                 self._routes[model] = route
         return route
@@ -141,7 +135,7 @@ class Core:
         if cache.get_cache_key is not None:
             return None, route, None
         tag = cache.tag if policy is cache.default else policy.scope.tag()
-        raw = snapshot((tag, settings, settings[1] or route.base_env.read()), messages, params)
+        raw = snapshot((tag, settings, settings[1] or route.here()), messages, params)
         if raw is None or not policy.read or not cache.store.instant:
             return None, route, raw
         known = self._known.get(raw)
@@ -157,17 +151,15 @@ class Core:
         raw: bytes | None,
     ) -> tuple[Ride, Request]:
         """Build the request and seat it in its cache."""
-        base_url = self._base_url(settings, route)
         params = dict(settings.params)
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
         if not settings.stream:
             params.pop("stream_options", None)  # vendors refuse it there, and it changes no answer
-        built = build_chat(route, settings.messages, params, base_url=base_url, drop_params=settings.drop_params)
+        address = Address(route.found, params, api_base=settings.api_base, api_key=settings.api_key)
         request = Request(
             route,
-            base_url,
-            built,
-            api_key=settings.api_key,
+            address,
+            build_chat(route, settings.messages, params, address, drop_params=settings.drop_params),
             timeout=settings.timeout,
             num_retries=settings.num_retries,
             extra_headers=extra_headers,
@@ -187,12 +179,7 @@ class Core:
         route = self._route(settings.model)
         if binding is not None and not (binding[0].caches("embedding") or binding[1].replay):
             binding = None
-        return EmbeddingCall(settings, route, self._base_url(settings, route), binding)
-
-    def _base_url(self, settings: Settings, route: Route) -> str:
-        provider = route.provider
-        found = settings.api_base or route.base_env.read() or provider.base_url
-        return checked_base_url(found, provider)
+        return EmbeddingCall(settings, route, binding)
 
     def _seat(
         self, settings: Settings, request: Request, binding: tuple[Cache, Policy], raw: bytes | None
@@ -232,16 +219,25 @@ def completion_of(entry: Entry, route: Route, params: Mapping[str, Any]) -> Comp
     """Return the stored answer as a Completion of the caller's own."""
     if shows():
         show_hit(entry.key)
-    completion = route.wire.parse(_decode(entry.body), entry.meta.get("headers"))
+    completion = named(route.wire.parse(_decode(entry.body), entry.meta.get("headers")), route, entry.body)
     completion._cache_hit = True
     completion._cache_key = entry.key
     completion._pricer = route.priced_by(params) if "input_cost_per_token" in params else route.pricer
     return completion
 
 
+def named(completion: Completion, route: Route, body_bytes: bytes) -> Completion:
+    """Return `completion` with an id and a model, where the vendor's body has none (Bedrock's Converse)."""
+    if "id" not in completion:
+        completion["id"] = f"chatcmpl-{sha256(body_bytes).hexdigest()[:24]}"
+    if "model" not in completion:
+        completion["model"] = route.name
+    return completion
+
+
 def paid_completion(flight: Flight, route: Route, key: bytes | None, params: Mapping[str, Any]) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
-    completion = route.wire.parse(flight.body())
+    completion = named(route.wire.parse(flight.body(), flight.headers), route, flight.body_bytes)
     completion._cache_key = key
     completion._pricer = route.priced_by(params)
     return completion

@@ -8,7 +8,9 @@ from ostinato.caching.batch import Place
 from ostinato.caching.flow import Ride
 from ostinato.caching.key import request_key, request_parts
 from ostinato.caching.seat import Seat
-from ostinato.client.plan import NOT_SENT, Request, chosen_key, endpoint
+from ostinato.client.address import Address
+from ostinato.client.request import Request, chosen_key, endpoint
+from ostinato.client.route import NOT_SENT
 from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.records import Embeddings, Usage
 from ostinato.wire.openai_embeddings import build_embeddings, split_embeddings
@@ -17,20 +19,20 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.policy import Policy
     from ostinato.client.core import Settings
-    from ostinato.client.plan import Route
+    from ostinato.client.route import Route
     from ostinato.wire.contract import Json
 
 
 class EmbeddingCall:
     """One call for embeddings, taken apart into its inputs and put together again."""
 
-    def __init__(self, settings: Settings, route: Route, base_url: str, binding: tuple[Cache, Policy] | None) -> None:
+    def __init__(self, settings: Settings, route: Route, binding: tuple[Cache, Policy] | None) -> None:
         self._settings = settings
         self._route = route
-        self._base_url = base_url
         params = {name: value for name, value in settings.params.items() if value is not None and name not in NOT_SENT}
         self._extra_headers = params.pop("extra_headers", None)
         self._extra_query = params.pop("extra_query", None)
+        self._address = Address(route.found, params, api_base=settings.api_base, api_key=settings.api_key)
         self._params = params
         self.inputs = listed(settings.messages)
         self.whole = self.request(self.inputs)
@@ -47,9 +49,8 @@ class EmbeddingCall:
         settings = self._settings
         return Request(
             self._route,
-            self._base_url,
+            self._address,
             build_embeddings(self._route.name, inputs, self._params),
-            api_key=settings.api_key,
             timeout=settings.timeout,
             num_retries=settings.num_retries,
             extra_headers=self._extra_headers,

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from ostinato.errors import APIConnectionError
-from ostinato.wire.sse import Decoder
+from ostinato.wire import eventstream, sse
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,13 +29,16 @@ class Framing:
     __slots__ = ("_decoder", "done")
 
     def __init__(self, framing: Literal["sse", "eventstream"]) -> None:
-        assert framing == "sse"  # noqa: S101  # the only framing so far
-        self._decoder = Decoder()
+        self._decoder: sse.Decoder | eventstream.Decoder
+        self._decoder = sse.Decoder() if framing == "sse" else eventstream.Decoder()
         self.done = False
 
     def events(self, piece: bytes | None) -> list[bytes]:
         """Return the events that `piece` completes; None is the end of the stream."""
-        found = [data for _, data in (self._decoder.end() if piece is None else self._decoder.feed(piece))]
+        decoder = self._decoder
+        events = decoder.end() if piece is None else decoder.feed(piece)
+        # The names of server-sent events are dropped: every vendor repeats them in the data.
+        found = [event if isinstance(event, bytes) else event[1] for event in events]
         if found and found[-1] == DONE:
             self.done = True
         return found

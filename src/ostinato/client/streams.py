@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from ostinato.client.plan import Route
+    from ostinato.client.route import Route
     from ostinato.records import Chunk, Usage
     from ostinato.wire.contract import Event
 

@@ -15,11 +15,12 @@ from ostinato.client.core import completion_of, paid_completion, replayed
 from ostinato.client.source import Source, running_loop
 from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
-from ostinato.errors import OstinatoError
+from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
 
 if TYPE_CHECKING:
-    from ostinato.client.plan import Request, Route
+    from ostinato.client.request import Request
+    from ostinato.client.route import Route
     from ostinato.client.sync import Client
     from ostinato.records import Completion
     from ostinato.wire.contract import Event
@@ -150,9 +151,9 @@ class Voyage:
                 answered = self._client.transport.send(request.outgoing(stream=False))
                 if shows():
                     show_answer(answered.status, answered.headers, answered.body)
-                flight.landed(token, answered.body, request.body(answered))
-        except OstinatoError as error:
-            flight.broke(token, error)
+                request.land(flight, token, answered)
+        except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
+            flight.broke(token, as_ours(error))
         except BaseException:
             flight.aborted(token)
             raise
@@ -169,7 +170,7 @@ class Voyage:
                     return
             else:
                 answered = Answered(opened.status, opened.headers, opened.read())
-                flight.landed(token, answered.body, request.body(answered))
+                request.land(flight, token, answered)
         except BaseException:
             opened.close()
             raise
@@ -180,8 +181,8 @@ class Voyage:
         assert flight is not None  # noqa: S101
         try:
             events = source.pull() if source.home is None else source.pull_from_thread()
-        except OstinatoError as error:
-            flight.ended(token, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
+            flight.ended(token, as_ours(error))
         except BaseException:
             flight.aborted(token)
             source.close()

@@ -89,9 +89,8 @@ def trust(scheme: str) -> ssl.SSLContext:
 def _keepalive() -> list[tuple[int, int, int]]:
     """Return socket options that probe a silent peer once a minute.
 
-    A model may think for minutes without a byte, and a gateway on the way forgets connections that are quiet
-    for longer than it allows: at AWS, 350 seconds.
-    Source: https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html
+    A model may think for minutes without a byte, and routers on the way forget connections that are quiet for
+    longer than they allow.
     """
     import socket
 

@@ -11,7 +11,7 @@ from ostinato.errors import ConfigurationError
 if TYPE_CHECKING:
     from ostinato.wire.contract import Wire
 
-WIRES = ("openai_chat", "anthropic", "bedrock_invoke", "bedrock_converse")
+WIRES = ("openai_chat", "openai_responses", "anthropic", "bedrock_invoke", "bedrock_converse")
 """The names of all wires; each is a module of this package with an instance `WIRE`."""
 
 

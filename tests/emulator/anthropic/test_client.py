@@ -215,6 +215,21 @@ def test_a_tool_call_that_is_cut_off_streams_half_of_its_json(claude: anthropic.
     assert ("".join(pieces), ending) == ('{"city":', "max_tokens")
 
 
+def test_a_tool_call_that_nothing_is_left_for_is_left_out(emulator: Emulator, claude: anthropic.Anthropic) -> None:
+    emulator.script(Reply(text="two words", tool_calls=("get_weather",)))
+    answer = claude.messages.create(**{**REQUEST, "max_tokens": 2}, tools=[WEATHER])
+
+    assert ([block.type for block in answer.content], answer.stop_reason) == (["text"], "max_tokens")
+
+
+def test_a_model_that_decides_for_itself_does_not_think_before_a_forced_tool(claude: anthropic.Anthropic) -> None:
+    answer = claude.messages.create(
+        **REQUEST, thinking={"type": "adaptive"}, tools=[WEATHER], tool_choice={"type": "any"}
+    )
+
+    assert [block.type for block in answer.content] == ["tool_use"]
+
+
 def test_a_refusal_ends_with_its_own_reason(emulator: Emulator, claude: anthropic.Anthropic) -> None:
     emulator.script(Reply(refusal="I cannot help with that."))
     answer = claude.messages.create(**REQUEST)

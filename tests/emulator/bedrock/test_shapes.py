@@ -82,7 +82,7 @@ def test_the_frames_of_converse_are_shaped_as_recorded_ones(http: httpx2.Client,
     # Recorded usage grew members over time; the one of today is that of the body, below.
     ours["metadata"] = known["metadata"]
 
-    assert {name: lines - known[name] for name, lines in ours.items()} == dict.fromkeys(ours, set())
+    assert {name: lines - known[name] for name, lines in ours.items()} == {name: set() for name in ours}
     assert ours.keys() == known.keys()
 
 

@@ -30,6 +30,8 @@ TOOLS_TOKENS = 346
 TTL_S = {"5m": 300.0, "1h": 3600.0}
 LOOK_BACK = 20
 """How many blocks an entry may lie back from a breakpoint; the breakpoint's own is the first."""
+_MARKABLE = ("text", "image", "document", "search_result", "tool_use", "tool_result", "server_tool_use")
+"""The blocks that may carry a breakpoint, results of the vendor's own tools aside."""
 
 _encode = msgspec.json.encode
 
@@ -154,16 +156,12 @@ def _add(prompt: Prompt, role: str, block: Json, tokens: int) -> None:
 def _mark_last(prompt: Prompt, mark: Json, spoken: Spoken) -> None:
     """Place the request's own breakpoint on the last block that can carry one."""
     kinds = [block.get("type") for _, block in spoken]
-    back = next((back for back, kind in enumerate(reversed(kinds)) if kind in MARKABLE), None)
+    back = next((back for back, kind in enumerate(reversed(kinds)) if kind in _MARKABLE), None)
     if back is None:
         return
     place = len(prompt.places) - 1 - back
     if all(marked != place for marked, _ in prompt.breakpoints):
         prompt.breakpoints.append((place, mark.get("ttl") or "5m"))
-
-
-MARKABLE = ("text", "image", "document", "search_result", "tool_use", "tool_result", "server_tool_use")
-"""The blocks that may carry a breakpoint, results of the vendor's own tools aside."""
 
 
 def _plain(block: Json) -> Json:

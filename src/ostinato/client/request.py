@@ -1,0 +1,188 @@
+"""One request, settled before anything is sent: what, where to, how long, how often. No I/O."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from ostinato.caching.key import Parts, custom_key, request_parts
+from ostinato.client.route import NOT_SENT
+from ostinato.client.verbose import show_request, shows
+from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError, OstinatoError
+from ostinato.prompt_cache.points import place_points
+from ostinato.transport.exchange import Outgoing, Timeouts
+from ostinato.transport.retry import RetryPolicy, retry_delay
+from ostinato.wire.contract import Call
+
+if TYPE_CHECKING:
+    from ostinato.caching.cache import Cache
+    from ostinato.caching.flight import Flight
+    from ostinato.caching.policy import Policy
+    from ostinato.client.address import Address
+    from ostinato.client.route import Route
+    from ostinato.transport.exchange import Answered
+    from ostinato.wire.contract import Built, Json
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+_USUAL_RETRIES = RetryPolicy()
+_ACCEPTED = {"sse": "text/event-stream", "eventstream": "application/vnd.amazon.eventstream"}
+
+
+class Request:
+    """What one call settles before anything is sent. Its `outgoing` is made when it is."""
+
+    __slots__ = ("address", "built", "extra_headers", "extra_query", "retries", "route", "timeouts")
+
+    def __init__(
+        self,
+        route: Route,
+        address: Address,
+        built: Built,
+        *,
+        timeout: float | None,
+        num_retries: int,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.route = route
+        self.address = address
+        self.built = built
+        self.timeouts = Timeouts.of(timeout)
+        self.retries = _USUAL_RETRIES if num_retries == 2 and type(num_retries) is int else RetryPolicy(num_retries)
+        self.extra_headers = dict(extra_headers or {})
+        self.extra_query = {**address.query, **(extra_query or {})}
+
+    @property
+    def url(self) -> str:
+        """The full URL of the request, before `stream` is decided."""
+        return self.address.base_url + self.built.path + self.query
+
+    @property
+    def query(self) -> str:
+        """The query that the call itself asks for, with its question mark."""
+        if not self.extra_query:
+            return ""
+        return f"{'&' if '?' in self.built.path else '?'}{urlencode(self.extra_query, doseq=True)}"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that the call itself asks for."""
+        return {**self.built.headers, **self.extra_headers}
+
+    def outgoing(self, *, stream: bool) -> Outgoing:
+        """Return the request as it is sent.
+
+        Raises: AuthenticationError: no key is known.
+        """
+        wire = self.route.wire
+        built = wire.streaming(self.built) if stream else self.built
+        url = self.address.base_url + built.path + self.query
+        body = _encode(built.body)
+        accept = _ACCEPTED[wire.framing] if stream else "application/json"
+        headers = {"content-type": "application/json", "accept": accept, **self.headers}
+        headers = {**self.address.authorization(url, headers, body), **headers}
+        out = Outgoing("POST", url, headers, body, self.timeouts, stream)
+        if shows():
+            show_request(out)
+        return out
+
+    def streams(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Return whether an answer to a request for a stream is one: some servers send the whole body anyhow."""
+        return 200 <= status < 300 and "json" not in headers.get("content-type", "").replace("jsonl", "")
+
+    def retry_delay(self, error: OstinatoError, attempt: int) -> float | None:
+        """Return the seconds to wait before trying again after the `attempt`-th try, or None to give up."""
+        return retry_delay(error, attempt - 1, self.retries, random.random)
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> OstinatoError:
+        """Return the error that an unsuccessful answer means."""
+        error = self.route.wire.error(status, headers, body)
+        error.provider = error.provider or self.route.provider.name
+        return error
+
+    def body(self, answered: Answered) -> Json:
+        """Return the body of an answer as JSON.
+
+        Raises: APIError: the answer is an error, or not of this wire.
+        """
+        if not 200 <= answered.status < 300:
+            raise self.failure(answered.status, answered.headers, answered.body)
+        try:
+            body = _decode(answered.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise self._unreadable(f"no JSON: {exc}", answered) from exc
+        if type(body) is not dict:
+            raise self._unreadable(f"no JSON object but a {type(body).__name__}", answered)
+        error = self.route.wire.event_error(body)
+        if error is not None:
+            error.provider = error.provider or self.route.provider.name
+            raise error
+        return body
+
+    def _unreadable(self, what: str, answered: Answered) -> APIResponseError:
+        return APIResponseError(
+            f"{self.route.provider.name} answered {answered.status} with {what}",
+            status_code=answered.status,
+            request_id=answered.headers.get("x-request-id"),
+            provider=self.route.provider.name,
+        )
+
+    def land(self, flight: Flight, token: int, answered: Answered) -> None:
+        """Land a flight with a whole answer.
+
+        Raises: APIError: the answer is an error, or not of this wire.
+        """
+        flight.landed(token, answered.body, self.body(answered), headers=self.kept_headers(answered.headers))
+
+    def kept_headers(self, headers: Mapping[str, str]) -> dict[str, str] | None:
+        """Return the headers of an answer that belong to it: Bedrock counts tokens there."""
+        if self.route.provider.auth != "aws":
+            return None
+        return {name: value for name, value in headers.items() if name.startswith("x-amzn-bedrock-")} or None
+
+
+def build_chat(route: Route, messages: Any, params: Json, address: Address, *, drop_params: bool) -> Built:
+    """Return the vendor's request for a chat call.
+
+    Raises: BadRequestError, UnsupportedParamsError.
+    """
+    provider = route.provider
+    # A server of one's own is taken at its word: what OpenAI does not know may be known there.
+    strict = provider.auth in {"aws", "x-api-key"} or address.base_url == provider.base_url
+    points = params.get("cache_control_injection_points")
+    if points:
+        messages, params = place_points(messages, params, points)
+    sent = {name: value for name, value in params.items() if value is not None and name not in NOT_SENT}
+    call = Call(route.name, messages, sent, drop_params=drop_params, strict=strict)
+    try:
+        return route.wire.build(call, provider)
+    except RecursionError:
+        raise BadRequestError("the messages or parameters refer to themselves", provider=provider.name) from None
+
+
+def chat_parts(request: Request) -> Parts:
+    """Return a built chat request in normal form."""
+    return request_parts(endpoint(request), request.headers, request.route.wire.keyed_body(request.built.body))
+
+
+def endpoint(request: Request) -> str:
+    """Return what stands for the endpoint in a key: two providers may answer at one address."""
+    return f"POST {request.route.provider.name} {request.url}"
+
+
+def chosen_key(cache: Cache, policy: Policy, kind: str, arguments: Json, *, sample_index: int) -> bytes:
+    """Return the 32-byte key for what the user's own function returns.
+
+    Raises: ConfigurationError: it returned no string.
+    """
+    assert cache.get_cache_key is not None  # noqa: S101  # asked only then
+    chosen = cache.get_cache_key(**arguments)
+    if not isinstance(chosen, str):
+        raise ConfigurationError(f"get_cache_key must return a string, not {chosen!r}")
+    return custom_key(policy.scope, kind, chosen, sample_index)

@@ -1,0 +1,65 @@
+"""Where calls of one model's name go, and what their answers cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ostinato.client.address import VERSION_ENV, Environment
+from ostinato.wire import find_wire
+
+if TYPE_CHECKING:
+    from ostinato.pricing import Cost, Prices
+    from ostinato.providers import Found
+    from ostinato.records import Answer
+
+PRICE_NAMES = (
+    "input_cost_per_token",
+    "output_cost_per_token",
+    "cache_read_input_token_cost",
+    "cache_creation_input_token_cost",
+    "cache_creation_input_token_cost_above_1hr",
+)
+"""US dollars a token that a call may name for itself."""
+NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed", *PRICE_NAMES)
+"""Parameters of ours that no vendor ever sees."""
+
+
+class Route:
+    """Where calls of one model name go."""
+
+    __slots__ = ("found", "here", "model", "name", "pricer", "provider", "wire")
+
+    def __init__(self, model: str, found: Found) -> None:
+        self.model = model
+        """As the caller writes it."""
+        self.found = found
+        self.provider = found.provider
+        self.name = found.name
+        self.wire = find_wire(found.wire)
+        self.pricer = self.price
+        if self.provider.auth in {"aws", "api-key"}:
+            self.here: Callable[[], Any] = Environment((*self.provider.base_env, *VERSION_ENV)).all
+        else:
+            self.here = Environment(self.provider.base_env).first
+
+    def price(self, answer: Answer, custom: Prices | None = None) -> Cost | None:
+        """Return what the vendor takes for `answer`, or None and one warning when that is not known."""
+        from ostinato.pricing import price_answer  # the table is loaded for who asks
+
+        usage = answer.get("usage")
+        if usage is None:
+            return None
+        answer._provider = self.provider.name
+        answer._runs = self.wire.tokens({"usage": usage.raw, "service_tier": answer.get("service_tier")})
+        return price_answer(answer, model=self.model, custom=custom)
+
+    def priced_by(self, params: Mapping[str, Any]) -> Callable[[Answer], Cost | None]:
+        """Return what prices the answer to a call: by the call's own prices, where it names any."""
+        custom = {name: params[name] for name in PRICE_NAMES if params.get(name) is not None}
+        if not custom:
+            return self.pricer
+        from ostinato.pricing import Prices
+
+        prices = Prices.of(custom)
+        return lambda answer: self.price(answer, prices)

@@ -1,0 +1,1 @@
+"""The provider's prompt cache: where marks go."""
