@@ -105,7 +105,10 @@ def _list_of(name: str, kind: type[Record]) -> Any:
     def read(self: Record) -> Any:
         value = dict.get(self, name)
         if type(value) is list and value and type(value[0]) is dict:
-            value[:] = [kind(item) if type(item) is dict else item for item in value]
+            if len(value) == 1:
+                value[0] = kind(value[0])
+            else:
+                value[:] = [kind(item) if type(item) is dict else item for item in value]
         return value
 
     return property(read, lambda self, value: dict.__setitem__(self, name, value))

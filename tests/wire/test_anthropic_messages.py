@@ -229,6 +229,18 @@ def test_the_functions_of_old_are_tools_with_ids_of_their_place() -> None:
     assert body["tool_choice"] == {"type": "tool", "name": "f"}
 
 
+def test_results_of_tools_stand_in_one_turn_only_where_nothing_is_between_them() -> None:
+    first, second = ({"role": "tool", "tool_call_id": name, "content": name} for name in "ab")
+
+    turns = build(first, {"role": "user", "content": "wait"}, second)["messages"]
+
+    assert [turn["content"] if isinstance(turn["content"], str) else len(turn["content"]) for turn in turns] == [
+        1,
+        "wait",
+        1,
+    ]
+
+
 def test_thinking_goes_back_as_it_came_and_in_front() -> None:
     thought = {"type": "thinking", "thinking": "hm", "signature": "sig"}
     hidden = {"type": "redacted_thinking", "data": "x"}

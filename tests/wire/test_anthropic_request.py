@@ -63,6 +63,7 @@ def test_betas_become_the_header_that_counts() -> None:
             {"tool_choice": "required", "parallel_tool_calls": False},
             {"tool_choice": {"type": "any", "disable_parallel_tool_use": True}},
         ),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, {"tool_choice": {"type": "none"}}),
         ({"parallel_tool_calls": False}, {}),
         ({"parallel_tool_calls": True}, {}),
         ({"response_format": {"type": "text"}}, {}),

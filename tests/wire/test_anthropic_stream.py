@@ -89,6 +89,29 @@ def test_the_input_of_a_tool_is_decoded_when_it_is_whole_and_stays_a_text_when_i
     assert (WIRE.incomplete(fold.body()) is None) == isinstance(given, dict)
 
 
+def test_an_input_that_came_with_the_start_of_a_tool_stays_where_no_piece_follows() -> None:
+    tool = begin(0, type="tool_use", id="t", name="f", input={"a": 1})
+    events = [START, tool, delta(0, "input_json_delta", partial_json=""), stop(0), end("tool_use"), STOP]
+
+    assert folded(*events).body()["content"][0]["input"] == {"a": 1}
+
+
+def test_what_only_the_end_says_is_not_in_the_first_event() -> None:
+    last = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "refusal", "stop_details": {"type": "refusal"}},
+        "usage": {},
+    }
+    events: list[dict[str, Any]] = [START, last, STOP]
+    fold = folded(*events)
+    metered = {**fold.body(), "amazon-bedrock-invocationMetrics": {"inputTokenCount": 1}}
+    first, *_, stopped = WIRE.unfold(metered, None)
+
+    assert list(WIRE.unfold(fold.body(), fold.cuts())) == events
+    assert first["message"].keys() == MESSAGE.keys() | {"stop_details"}
+    assert stopped["amazon-bedrock-invocationMetrics"] == {"inputTokenCount": 1}
+
+
 def test_a_cut_input_reads_as_the_arguments_that_came() -> None:
     body = folded(*tool_stream('{"a": "b')).body()
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from struct import Struct
 from typing import Any, cast
 
 import msgspec
@@ -60,10 +61,16 @@ class Scope:
     namespace: str = ""
     seed: str = ""
 
+    parts: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+    """What every key of this scope begins with."""
+
+    def __post_init__(self) -> None:
+        owner = (self.tenant.encode(), self.namespace.encode(), self.seed.encode())
+        object.__setattr__(self, "parts", (VERSION, *owner))
+
     def tag(self) -> bytes:
         """Return the 8 bytes that every store key of this scope starts with."""
-        parts = (VERSION, self.tenant.encode(), self.namespace.encode(), self.seed.encode())
-        return _sha256(parts)[:8]
+        return _sha256(self.parts)[:8]
 
 
 Parts = list[tuple[str, bytes]]
@@ -91,14 +98,14 @@ def custom_key(scope: Scope, call_type: str, chosen: str, sample_index: int = 0)
 
 def _key(scope: Scope, call_type: str, sample_index: int, *request: bytes) -> bytes:
     sample = str(sample_index).encode() if sample_index else b""
-    owner = (scope.tenant.encode(), scope.namespace.encode(), scope.seed.encode())
-    return _sha256((VERSION, *owner, sample, call_type.encode(), *request))
+    return _sha256((*scope.parts, sample, call_type.encode(), *request))
+
+
+_length = Struct(">Q").pack
 
 
 def _sha256(parts: Iterable[bytes]) -> bytes:
-    return hashlib.sha256(
-        b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])
-    ).digest()
+    return hashlib.sha256(b"".join([_length(len(part)) + part for part in parts])).digest()
 
 
 def _counted(headers: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:

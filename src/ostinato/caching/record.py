@@ -48,13 +48,15 @@ def pack(entry: Entry) -> bytes:
     return b"".join((_FIRST, crc32(payload).to_bytes(4, "big"), payload))
 
 
-def unpack(blob: bytes, key: bytes, *, check: bool = True) -> Entry | None:
-    """Return the entry in `blob`, or None when it is broken, of another version, or not that of `key`.
+def unpack_own(blob: bytes) -> Entry:
+    """Return the entry in `blob`, which this process packed and kept."""
+    return _decode(memoryview(blob)[5:])
 
-    `check=False` trusts the checksum, for bytes that never left this process.
-    """
+
+def unpack(blob: bytes, key: bytes) -> Entry | None:
+    """Return the entry in `blob`, or None when it is broken, of another version, or not that of `key`."""
     payload = memoryview(blob)[5:]
-    if check and (blob[:1] != _FIRST or int.from_bytes(blob[1:5], "big") != crc32(payload)):
+    if blob[:1] != _FIRST or int.from_bytes(blob[1:5], "big") != crc32(payload):
         return None
     try:
         entry = _decode(payload)

@@ -66,7 +66,7 @@ class AsyncClient(Core):
         binding = self._bind(caching, cache)
         if binding is not None:
             entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
-            if entry is not None and not is_stale(entry, binding):
+            if entry is not None and (binding[1].soft_ttl_s is None or not is_stale(entry, binding)):
                 return replay(entry, route, params) if stream else completion_of(entry, route, params)
         settings = Settings(
             model,

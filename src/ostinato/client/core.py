@@ -18,7 +18,7 @@ from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
 from ostinato.client.request import Request, build_chat, chat_parts, chosen_key
 from ostinato.client.route import Route
-from ostinato.client.verbose import show_hit, shows
+from ostinato.client.verbose import show_hit
 from ostinato.errors import ConfigurationError, ReplayMissError
 from ostinato.providers import find_model
 
@@ -51,23 +51,30 @@ class Settings:
         "timeout",
     )
 
-    def __init__(self, model: str, messages: Any, params: Json, **ours: Any) -> None:
+    def __init__(
+        self,
+        model: str,
+        messages: Any,
+        params: Json,
+        *,
+        stream: bool,
+        sample_index: int,
+        api_key: str | None,
+        api_base: str | None,
+        timeout: float | None,
+        num_retries: int,
+        drop_params: bool,
+    ) -> None:
         self.model = model
         self.messages = messages
         self.params = params
-        for name, value in ours.items():
-            setattr(self, name, value)
-
-    model: str
-    messages: Any
-    params: Json
-    stream: bool
-    sample_index: int
-    api_key: str | None
-    api_base: str | None
-    timeout: float | None
-    num_retries: int
-    drop_params: bool
+        self.stream = stream
+        self.sample_index = sample_index
+        self.api_key = api_key
+        self.api_base = api_base
+        self.timeout = timeout
+        self.num_retries = num_retries
+        self.drop_params = drop_params
 
     def arguments(self) -> Json:
         """Return the call's own arguments by name, as a user's key function sees them."""
@@ -217,27 +224,30 @@ def is_stale(entry: Entry, binding: tuple[Cache, Policy]) -> bool:
 
 def completion_of(entry: Entry, route: Route, params: Mapping[str, Any]) -> Completion:
     """Return the stored answer as a Completion of the caller's own."""
-    if shows():
+    if _package.set_verbose:
         show_hit(entry.key)
-    completion = named(route.wire.parse(_decode(entry.body), entry.meta.get("headers")), route, entry.body)
+    completion = route.wire.parse(_decode(entry.body), entry.meta.get("headers"))
+    if route.names:
+        name(completion, route, entry.body)
     completion._cache_hit = True
     completion._cache_key = entry.key
     completion._pricer = route.priced_by(params) if "input_cost_per_token" in params else route.pricer
     return completion
 
 
-def named(completion: Completion, route: Route, body_bytes: bytes) -> Completion:
-    """Return `completion` with an id and a model, where the vendor's body has none (Bedrock's Converse)."""
+def name(completion: Completion, route: Route, body_bytes: bytes) -> None:
+    """Give `completion` an id and a model, where the vendor's body has none."""
     if "id" not in completion:
         completion["id"] = f"chatcmpl-{sha256(body_bytes).hexdigest()[:24]}"
     if "model" not in completion:
         completion["model"] = route.name
-    return completion
 
 
 def paid_completion(flight: Flight, route: Route, key: bytes | None, params: Mapping[str, Any]) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
-    completion = named(route.wire.parse(flight.body(), flight.headers), route, flight.body_bytes)
+    completion = route.wire.parse(flight.body(), flight.headers)
+    if route.names:
+        name(completion, route, flight.body_bytes)
     completion._cache_key = key
     completion._pricer = route.priced_by(params)
     return completion
@@ -245,7 +255,7 @@ def paid_completion(flight: Flight, route: Route, key: bytes | None, params: Map
 
 def replayed(entry: Entry, wire: Wire) -> Iterator[Event]:
     """Return the events of a stored answer, cut as its stream was."""
-    if shows():
+    if _package.set_verbose:
         show_hit(entry.key)
     cuts = None if entry.cuts is None else _decode(entry.cuts)
     return wire.unfold(_decode(entry.body), cuts)

@@ -28,7 +28,7 @@ NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed", *P
 class Route:
     """Where calls of one model name go."""
 
-    __slots__ = ("found", "here", "model", "name", "pricer", "provider", "wire")
+    __slots__ = ("found", "here", "model", "name", "names", "pricer", "provider", "wire")
 
     def __init__(self, model: str, found: Found) -> None:
         self.model = model
@@ -37,6 +37,8 @@ class Route:
         self.provider = found.provider
         self.name = found.name
         self.wire = find_wire(found.wire)
+        self.names = found.provider.auth == "aws"
+        """Whether answers need a name of ours: Bedrock's Converse gives them neither id nor model."""
         self.pricer = self.price
         if self.provider.auth in {"aws", "api-key"}:
             self.here: Callable[[], Any] = Environment((*self.provider.base_env, *VERSION_ENV)).all

@@ -33,7 +33,7 @@ class Store(Protocol):
         """Forget `key`. Return whether it was there."""
 
     def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield each key that starts with `scope`, with its value, in no order; what is set meanwhile may be missing."""
+        """Yield each key that starts with `scope`, with its value, in no order; what is set meanwhile may miss."""
 
     def clear(self, scope: bytes = b"") -> int:
         """Forget every key that starts with `scope`, all when empty. Return how many there were."""

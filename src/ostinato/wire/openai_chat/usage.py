@@ -30,6 +30,31 @@ def usage_record(raw: Json) -> Usage:
     """Return the vendor's usage in the one meaning of `Usage`. `raw` is kept as `.raw` and not changed."""
     usage = Usage(raw)
     _set_raw(usage, raw)
+    try:
+        # The usual shape, without a detour: this is on the path of every hit.
+        details = raw["prompt_tokens_details"]
+        read = details["cached_tokens"]
+        written = details["cache_write_tokens"] if "cache_write_tokens" in details else 0
+        if (
+            type(read) is int
+            and type(written) is int
+            and type(raw["completion_tokens_details"]["reasoning_tokens"]) is int
+            and raw["total_tokens"] == raw["prompt_tokens"] + raw["completion_tokens"]
+            and read + written <= raw["prompt_tokens"]
+            and "cache_creation_tokens" not in details  # where others than OpenAI count what was written
+            and "cache_creation_input_tokens" not in raw
+        ):
+            usage["prompt_tokens_details"] = {**details, "cache_creation_tokens": written}
+            usage["cache_read_input_tokens"] = read
+            usage["cache_creation_input_tokens"] = written
+            return usage
+    except (KeyError, TypeError):
+        pass
+    return _unusual(usage, raw)
+
+
+def _unusual(usage: Usage, raw: Json) -> Usage:
+    """Fill in `usage` whatever its shape."""
     details = raw.get("prompt_tokens_details")
     if type(details) is not dict:
         details = {}

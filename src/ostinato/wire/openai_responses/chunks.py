@@ -90,7 +90,7 @@ class ResponsesTranslator:
     def _begin(self, response: Json) -> list[Chunk]:
         self._head, self._model = response.get("id"), response.get("model")
         created = response.get("created_at")
-        self._created = int(created) if type(created) is int or type(created) is float else 0  # noqa: PLR1714
+        self._created = int(created) if type(created) is int or type(created) is float else 0
         if self._role:
             return []
         self._role = True
@@ -98,8 +98,7 @@ class ResponsesTranslator:
 
     def _delta(self, event: Event, kind: str, delta: Delta) -> list[Chunk]:
         index, text = event["output_index"], event["delta"]
-        channel = (delta.member, None if delta.place is None else event[delta.place])
-        told = (index, channel)
+        told = (index, self._fold.channel(event, delta))
         self._told[told] = self._told.get(told, 0) + len(text)
         field = _FIELDS.get(kind)
         if field is not None:
@@ -154,7 +153,9 @@ class ResponsesTranslator:
         for index, item in enumerate(output):
             chunks += self._rest(index, item)
         message = message_of(output)
-        delta = {name: message[name] for name in ("annotations", "reasoning_items", "output_items") if name in message}
+        delta: Json = {
+            name: message[name] for name in ("annotations", "reasoning_items", "output_items") if name in message
+        }
         chunk = self._chunk(delta)
         dict.__getitem__(chunk, "choices")[0].update(ending(body, called="tool_calls" in message))
         return [*chunks, chunk, *self.end()]

@@ -73,10 +73,9 @@ class ResponsesFold:
         self._end = status
         self.complete = status != "failed"
 
-    def item(self, index: int) -> Json | None:
-        """Return one item as far as it has come, or None where none has begun there."""
-        item = self._items.get(index)
-        return None if item is None else item.body()
+    def channel(self, event: Event, delta: Delta) -> Channel:
+        """Return the channel that the event of a delta, fed before, has added to."""
+        return self._items[event["output_index"]].channel(event, delta)
 
     def body(self) -> Json:
         body: Json = to_builtins(self._response)
@@ -102,19 +101,45 @@ def _settle(items: list[Json], status: str) -> None:
 class _Item:
     """An output item, as far as it has come."""
 
-    __slots__ = ("_annotations", "_ended", "_item", "_logprobs", "_steps", "_texts")
+    __slots__ = ("_annotations", "_ended", "_item", "_logprobs", "_places", "_steps", "_texts")
 
     def __init__(self, item: Json) -> None:
         self._item = item
         self._ended = False
+        # Some servers number the first part of a message 1: the place of a part is the order in which it came.
+        self._places: dict[tuple[str, int], int] = {}
         self._texts: dict[Channel, list[str]] = {}
         self._logprobs: dict[Channel, list[Any]] = {}
         self._annotations: dict[Channel, list[Any]] = {}
         self._steps: dict[Channel, list[Any]] = {}
 
+    def channel(self, event: Event, delta: Delta) -> Channel:
+        """Return the channel of an event's text. A part that was not announced begins with it."""
+        if delta.place is None:
+            return delta.member, None
+        number = event[delta.place]
+        place = self._places.get((delta.member, number))
+        if place is None:
+            place = self._put(delta.member, number, {"type": delta.part, delta.text: ""}, begun=False)
+        return delta.member, place
+
+    def _put(self, member: str, number: int, part: Json, *, begun: bool) -> int:
+        """Put a part where its number says, in place of what is there where it is `begun`; return its place."""
+        parts = self._item.setdefault(member, [])
+        place = self._places.get((member, number))
+        if place is None:
+            taken = [place for (name, _), place in self._places.items() if name == member]
+            place = number if number < len(parts) and number not in taken else len(parts)
+            self._places[member, number] = place
+        if place == len(parts):
+            parts.append(part)
+        elif begun:
+            parts[place] = part
+        return place
+
     def add(self, event: Event, delta: Delta) -> None:
         """Take a piece of a text."""
-        channel = (delta.member, None if delta.place is None else event[delta.place])
+        channel = self.channel(event, delta)
         text = event["delta"]
         texts = self._texts.get(channel)
         if texts is None:
@@ -130,55 +155,35 @@ class _Item:
     def _begin(self, channel: Channel, delta: Delta) -> list[str]:
         """Make room for a text, with what of it has come with its item or its part."""
         member, place = channel
-        if place is None:
-            before = self._item.get(member) or ""
-        else:
-            part = self._part(member, place, delta.part)
-            before = part.get(delta.text) or ""
+        holder = self._item if place is None else self._item[member][place]
+        before = holder.get(delta.text) or ""
         self._texts[channel] = [before] if before else []
         self._steps.setdefault(channel, [])
         return self._texts[channel]
 
-    def _part(self, member: str, place: int, kind: str) -> Json:
-        """Return a part, begun if it is not there yet."""
-        parts = self._item.setdefault(member, [])
-        while len(parts) <= place:
-            parts.append({"type": kind, "text": ""} if kind != "refusal" else {"type": kind, "refusal": ""})
-        part: Json = parts[place]
-        return part
-
-    def put_part(self, member: str, place: int, part: Json) -> None:
+    def put_part(self, member: str, number: int, part: Json) -> None:
         """Take a part as it begins or as it ended."""
-        parts = self._item.setdefault(member, [])
-        if place < len(parts):
-            parts[place] = part
-        else:
-            parts.append(part)
-        self._forget((member, place))
+        channel = (member, self._put(member, number, part, begun=True))
+        self._forget(channel)
+        self._annotations.pop(channel, None)
 
     def put_text(self, event: Event, delta: Delta) -> None:
         """Take a text as it ended."""
-        place = None if delta.place is None else event[delta.place]
-        text = event.get(delta.text)
-        if text is None:
+        if event.get(delta.text) is None:
             return
-        if place is None:
-            self._item[delta.member] = text
-        else:
-            part = self._part(delta.member, place, delta.part)
-            part[delta.text] = text
-            if "logprobs" in event:
-                part["logprobs"] = to_builtins(event["logprobs"])
-        self._forget((delta.member, place), annotations=False)
+        member, place = channel = self.channel(event, delta)
+        holder = self._item if place is None else self._item[member][place]
+        holder[delta.text] = event[delta.text]
+        if "logprobs" in event:
+            holder["logprobs"] = to_builtins(event["logprobs"])
+        self._forget(channel)
 
-    def _forget(self, channel: Channel, *, annotations: bool = True) -> None:
+    def _forget(self, channel: Channel) -> None:
         self._texts.pop(channel, None)
         self._logprobs.pop(channel, None)
-        if annotations:
-            self._annotations.pop(channel, None)
 
     def annotate(self, event: Event) -> None:
-        channel = ("content", event["content_index"])
+        channel = self.channel(event, DELTAS["response.output_text.delta"])
         self._annotations.setdefault(channel, []).append(to_builtins(event["annotation"]))
         self._steps.setdefault(channel, []).append(None)
 
@@ -200,18 +205,10 @@ class _Item:
         for (member, place), logprobs in self._logprobs.items():
             part = item[member][place]
             part["logprobs"] = [*(part.get("logprobs") or ()), *to_builtins(logprobs)]
-        for (member, place), annotations in self._annotations.items():
-            part = self._whole_part(item, member, place)
-            part["annotations"] = [*(part.get("annotations") or ()), *to_builtins(annotations)]
+        for (member, place), cited in self._annotations.items():
+            part = item[member][place]
+            part["annotations"] = [*(part.get("annotations") or ()), *to_builtins(cited)]
         return item
-
-    def _whole_part(self, item: Json, member: str, place: int | None) -> Json:
-        parts = item.setdefault(member, [])
-        if place is None or place >= len(parts):
-            parts.append({"type": "output_text", "text": ""})
-            return dict.__getitem__(item, member)[-1]  # type: ignore[no-any-return]
-        part: Json = parts[place]
-        return part
 
     def cuts(self, whole: Any) -> list[Any]:
         """Return the steps of each text of the item `whole`, in the order in which the item holds them."""

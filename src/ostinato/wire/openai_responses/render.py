@@ -250,24 +250,28 @@ class Renderer:
 
     def _add(self, kind: str, part: str, text: str, logprobs: list[Any] | None = None) -> list[Event]:
         events: list[Event] = []
-        if self._open is None or self._open.item["type"] != kind:
+        opened = self._open
+        if opened is None or opened.item["type"] != kind:
             events = self._close()
             name = str((self._head or {}).get("id"))
-            self._open = self._start(_begun_item(kind, f"{name}_{len(self._items)}"))
-            events += self._open.begin()
-        assert self._open is not None
-        return events + self._open.add(part, text, logprobs)
+            opened = self._open = self._start(_begun_item(kind, f"{name}_{len(self._items)}"))
+            events += opened.begin()
+        return events + opened.add(part, text, logprobs)
 
     def _seal(self, block: Json) -> list[Event]:
         """Return the events for a whole thinking block, whose text may have been on its way before."""
         plain = {name: value for name, value in dict.items(block) if name != "index"}
         events: list[Event] = []
-        if self._open is None or self._open.item["type"] != "reasoning":
-            text = plain.get("thinking")
-            events = self._add("reasoning", "summary_text", text if isinstance(text, str) else "")
-        assert self._open is not None
-        item = self._open.item
-        item["encrypted_content"] = reasoning_item(plain, "")["encrypted_content"]
+        opened = self._open
+        if opened is None or opened.item["type"] != "reasoning":
+            events = self._close()
+            opened = self._open = self._start(
+                _begun_item("reasoning", f"{(self._head or {}).get('id')}_{len(self._items)}")
+            )
+            events += opened.begin()
+            if isinstance(text := plain.get("thinking"), str) and text:
+                events += opened.add("summary_text", text)
+        opened.item["encrypted_content"] = reasoning_item(plain, "")["encrypted_content"]
         return events + self._close()
 
     def _call(self, call: Json) -> list[Event]:

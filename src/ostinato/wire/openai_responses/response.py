@@ -44,7 +44,7 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     message = message_of(output)
     completion["object"] = "chat.completion"
     created = body.get("created_at")
-    completion["created"] = int(created) if type(created) is int or type(created) is float else 0  # noqa: PLR1714
+    completion["created"] = int(created) if type(created) is int or type(created) is float else 0
     choice = ending(body, called="tool_calls" in message)
     choice["message"] = message
     logprobs = logprobs_of(output)
@@ -175,7 +175,13 @@ def incomplete(body: Json) -> str | None:
     if cut and reason not in CUT:
         return "a content filter refused it" if reason == "content_filter" else f"it broke off: {reason}"
     usage = body.get("usage")
-    if isinstance(usage, dict) and 0 in usage.values() and not any(usage.get(name) for name in _COUNTS):
+    # A status says how it ended. Without one, counts that are all zero are those of an answer that broke off.
+    if (
+        status is None
+        and isinstance(usage, dict)
+        and 0 in usage.values()
+        and not any(usage.get(name) for name in _COUNTS)
+    ):
         return "its usage is all zeros"
     # A budget spent on reasoning alone leaves no text, and is as final as any other cut by length.
     if not cut and not any(map(_says, output)):

@@ -64,7 +64,7 @@ def settings(call: Call, *, strict: bool) -> Json:
             continue
         if name in CARRIED:
             kind = type(value)
-            body[name] = value if kind is int or kind is bool else check_json(value, name)  # noqa: PLR1714
+            body[name] = value if kind is int or kind is bool else check_json(value, name)
         elif name in RENAMED:
             _rename(body, name, value, call)
         elif name in MAPPED:

@@ -1,5 +1,7 @@
 """A body as the events of a stream that folds to it.
 
+The events of items that ran side by side come item by item.
+
 The cuts are a list with an entry an item, each a list with an entry a text of the item, in the order of `channels_of`.
 That is a list of steps: a number stands for so many characters, `[characters, count]` for characters with so many log
 probabilities, null for the next annotation.
@@ -19,7 +21,7 @@ from ostinato.errors import APIResponseError
 from ostinato.wire.contract import Cuts, Event, Json
 from ostinato.wire.openai_responses.channels import STEPS, TEXTS, Channel, channels_of, text_of
 
-_PENDING = {"output": [], "usage": None, "completed_at": None, "incomplete_details": None}
+_PENDING: Json = {"output": [], "usage": None, "completed_at": None, "incomplete_details": None}
 """What a response that has just begun does not know yet."""
 
 
@@ -28,10 +30,8 @@ def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
     output = body.get("output")
     if type(output) is not list or not all(type(item) is dict for item in output):
         raise APIResponseError("the answer is no response: it has no list of output items")
-    number = 0
-    for event in _events(body, output, cuts or []):
+    for number, event in enumerate(_events(body, output, cuts or [])):
         event["sequence_number"] = number
-        number += 1
         yield event
 
 
