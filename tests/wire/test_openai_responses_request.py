@@ -244,7 +244,7 @@ def test_reasoning_items_that_the_caller_kept_go_back_as_they_are() -> None:
         ({"cache_control": {"type": "ephemeral"}, "prompt_caching": "auto"}, {}),
         ({"extra_body": {"new": 1}}, {"new": 1}),
     ],
-    ids=lambda value: ",".join(value),
+    ids=",".join,
 )
 def test_a_parameter_is_carried_renamed_or_mapped(params: Any, want: Any) -> None:
     before = copy.deepcopy(params)

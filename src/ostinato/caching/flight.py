@@ -27,7 +27,7 @@ from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, P
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 
 if TYPE_CHECKING:
-    from ostinato.wire.contract import Cuts, Event, Json, Wire
+    from ostinato.wire.contract import Cuts, Event, Fold, Json, Wire
 
 MAX_STREAM_BYTES = 64 << 20
 """A stream longer than this is an error: a vendor that never stops must not fill the memory."""
@@ -67,7 +67,7 @@ class Flight:
         self._log: list[bytes] = []
         self._fresh: dict[int, Event] = {}
         self._size = 0
-        self._fold = wire.fold()
+        self._fold: Fold | None = None
         self._error: OstinatoError = APIConnectionError("the call was abandoned")
         self._wakers: list[Callable[[], None]] = []
         self._keep: Keep | None = None
@@ -277,7 +277,7 @@ class Flight:
             if self._state in {"landed", "failed"}:
                 return
             if self._readers == 0:
-                if self._fold.complete:
+                if self._is_whole:
                     self._land_folded()
                 else:
                     self._fail(APIConnectionError("the call was abandoned"))
@@ -323,20 +323,27 @@ class Flight:
         if error is not None:
             self._end(error, refused=True)
             return False
+        if self._fold is None:
+            self._fold = self.wire.fold()
         self._fold.feed(event)
         self._fresh[len(self._log)] = event
         self._log.append(raw)
         return True
 
     def _end(self, error: OstinatoError | None = None, *, refused: bool = False) -> None:
-        if self._fold.complete and not refused:
+        if self._is_whole and not refused:
             self._land_folded()
         elif self._log:
             self._fail(error or APIConnectionError("the stream ended before the answer was complete"))
         else:
             self._broke(error or APIResponseError("the stream ended before its first event"))
 
+    @property
+    def _is_whole(self) -> bool:
+        return self._fold is not None and self._fold.complete
+
     def _land_folded(self) -> None:
+        assert self._fold is not None  # noqa: S101  # it is whole
         body = self._fold.body()
         self._land(_encode(body), body, self._fold.cuts())
 

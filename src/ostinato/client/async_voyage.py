@@ -6,7 +6,7 @@ that leaves, and takes nothing from the others.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.flight import Flight
@@ -148,16 +148,19 @@ class AsyncVoyage:
                 await asyncio.sleep(seconds)
         return None
 
-    async def _apart(self, work: Any) -> None:
+    async def _apart(self, work: Coroutine[Any, Any, None]) -> None:
         """Do work that other readers may need: on a shared flight as a task that outlives this caller."""
         flight = self._ride.flight
         assert flight is not None  # noqa: S101
         if not flight.shared:
             await work
             return
+        import asyncio  # loaded by whoever runs this; a hit must not load it
+
         flight.home = loop = running_loop()
         flight.task = loop.create_task(work)
         keep_until_done(flight.task)
+        await asyncio.shield(flight.task)
 
     async def _open(self, token: int) -> None:
         flight, request = self._ride.flight, self._request
@@ -225,6 +228,9 @@ class AsyncVoyage:
                 moved.set_result(None)
 
         def wake_from_anywhere() -> None:
+            if running_loop() is loop:
+                wake()
+                return
             try:
                 loop.call_soon_threadsafe(wake)
             except RuntimeError:

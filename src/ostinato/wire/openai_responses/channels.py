@@ -9,7 +9,7 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming (read
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ostinato.wire.contract import Json
 
@@ -55,6 +55,8 @@ BY_PART = {delta.part: name for name, delta in _PARTED.items()}
 BY_ITEM = {delta.item: name for name, delta in _OWN.items()}
 """The name of the events by the type of the item."""
 
+_PARTED_ITEMS = {"message": ("content",), "reasoning": ("summary", "content")}
+
 PARTS = {
     "response.content_part": ("content", "content_index"),
     "response.reasoning_part": ("content", "content_index"),
@@ -74,7 +76,10 @@ STEPS = {
 
 
 def channels_of(item: Json) -> Iterator[tuple[Channel, str, str]]:
-    """Yield the channels of an item that has come whole: where, the name of the events, the text."""
+    """Yield the channels of an item that has come whole: where, the name of the events, the text.
+
+    A part without a text has no name.
+    """
     kind = item.get("type")
     name = BY_ITEM.get(kind) if isinstance(kind, str) else None
     if name is not None:
@@ -82,17 +87,10 @@ def channels_of(item: Json) -> Iterator[tuple[Channel, str, str]]:
         if isinstance(text, str):
             yield (TEXTS[name].member, None), name, text
         return
-    for member in ("summary", "content") if kind == "reasoning" else ("content",):
+    for member in _PARTED_ITEMS.get(kind, ()) if isinstance(kind, str) else ():
         parts = item.get(member)
         for place, part in enumerate(parts if isinstance(parts, list) else ()):
-            said = text_of(part)
-            if said is not None:
-                yield (member, place), *said
-
-
-def text_of(part: Any) -> tuple[str, str] | None:
-    """Return the name of the events of a part, and its text; None for a part without one."""
-    kind = part.get("type") if isinstance(part, dict) else None
-    name = BY_PART.get(kind) if isinstance(kind, str) else None
-    text = part.get(TEXTS[name].text) if name is not None else None
-    return (name, text) if name is not None and isinstance(text, str) else None
+            if isinstance(part, dict):
+                name = BY_PART.get(part["type"]) if isinstance(part.get("type"), str) else None
+                text = part.get(TEXTS[name].text) if name is not None else None
+                yield (member, place), *((name, text) if name is not None and isinstance(text, str) else ("", ""))

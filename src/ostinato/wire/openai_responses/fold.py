@@ -43,18 +43,18 @@ class ResponsesFold:
             if delta is not None:
                 self._item(event, delta.item).add(event, delta)
             elif kind == "response.output_item.added":
-                self._items[event["output_index"]] = _Item(to_builtins(event["item"]))
+                self._items[event["output_index"]] = _Item(_object(event["item"]))
             elif kind == "response.output_item.done":
-                self._item(event, "").end(to_builtins(event["item"]))
+                self._item(event, "").end(_object(event["item"]))
             elif kind in _PART_EVENTS:
                 member, place = _PART_EVENTS[kind]
-                self._item(event, "").put_part(member, event[place], to_builtins(event["part"]))
+                self._item(event, "").put_part(member, event[place], _object(event["part"]))
             elif kind in DONES:
                 self._item(event, DONES[kind].item).put_text(event, DONES[kind])
             elif kind == "response.output_text.annotation.added":
                 self._item(event, "message").annotate(event)
             elif kind in _STATES:
-                self._response = to_builtins(event["response"])
+                self._response = _object(event["response"])
             elif kind in ENDINGS:
                 self._finish(ENDINGS[kind], event["response"])
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
@@ -69,7 +69,7 @@ class ResponsesFold:
         return item
 
     def _finish(self, status: str, response: Any) -> None:
-        self._response = {**self._response, **to_builtins(response)}
+        self._response = {**self._response, **_object(response)}
         self._end = status
         self.complete = status != "failed"
 
@@ -89,6 +89,14 @@ class ResponsesFold:
     def cuts(self) -> Cuts:
         ranked = [self._items[index] for index in sorted(self._items)]
         return [item.cuts(whole) for item, whole in zip(ranked, self.body().get("output") or (), strict=False)]
+
+
+def _object(value: Any) -> Json:
+    """Return a copy of a JSON object. Raises: TypeError: it is none."""
+    if type(value) is not dict:
+        raise TypeError(f"an object was due, not {value!r:.40}")
+    copy: Json = to_builtins(value)
+    return copy
 
 
 def _settle(items: list[Json], status: str) -> None:

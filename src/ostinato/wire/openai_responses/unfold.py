@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from ostinato.errors import APIResponseError
 from ostinato.wire.contract import Cuts, Event, Json
-from ostinato.wire.openai_responses.channels import STEPS, TEXTS, Channel, channels_of, text_of
+from ostinato.wire.openai_responses.channels import STEPS, TEXTS, Channel, channels_of
 
 _PENDING: Json = {"output": [], "usage": None, "completed_at": None, "incomplete_details": None}
 """What a response that has just begun does not know yet."""
@@ -63,11 +63,12 @@ def item_events(index: int, item: Json, cuts: list[Any]) -> Iterator[Event]:
     place: Json = {"item_id": item.get("id"), "output_index": index}
     for step in before:
         yield {"type": f"response.{kind}.{step}", **place}
-    texts = list(channels_of(item))
-    for number, (channel, name, text) in enumerate(texts):
+    for number, (channel, name, text) in enumerate(channels_of(item)):
         steps = cuts[number] if number < len(cuts) else None
-        yield from _channel_events(place, item, channel, name, _pieces(steps, text, _part(item, channel)))
-    yield from _textless_parts(place, item, {channel for channel, _, _ in texts})
+        if name:
+            yield from _channel_events(place, item, channel, name, _pieces(steps, text, _part(item, channel)))
+        else:
+            yield from _bare_part(place, item, channel)
     for step in after:
         yield {"type": f"response.{kind}.{step}", **place}
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
@@ -149,11 +150,9 @@ def _part_events(member: str) -> str:
     return "response.reasoning_summary_part" if member == "summary" else "response.content_part"
 
 
-def _textless_parts(place: Json, item: Json, told: set[Channel]) -> Iterator[Event]:
-    """Yield the events of the parts of a message that hold no text."""
-    parts = item.get("content")
-    for number, part in enumerate(parts if type(parts) is list and item.get("type") == "message" else ()):
-        if ("content", number) not in told and text_of(part) is None:
-            where = {**place, "content_index": number}
-            yield {"type": "response.content_part.added", **where, "part": part}
-            yield {"type": "response.content_part.done", **where, "part": part}
+def _bare_part(place: Json, item: Json, channel: Channel) -> Iterator[Event]:
+    """Yield the events of a part that holds no text."""
+    member, number = channel
+    where = {**place, "summary_index" if member == "summary" else "content_index": number}
+    for step in ("added", "done"):
+        yield {"type": f"{_part_events(member)}.{step}", **where, "part": _part(item, channel)}
