@@ -155,6 +155,8 @@ class Row:
 
 
 class AsyncRow(Row):
+    """The same row, awaited."""
+
     def measure(self, calls: list[Call]) -> float:
         return async_cpu_us(calls)
 

@@ -45,7 +45,7 @@ def test_vector_holds_through_the_public_call(
         # What this server thinks of a parameter is beside the point.
         emulator.script(Reply(raw_body=BODY), times=None)
     cache = Cache.memory()
-    answers = []
+    answers: list[Any] = []
     for call in (dict(vector["a"]), dict(vector["b"])):
         if "api_base" in call:
             # Two addresses of one server, so that both answer.

@@ -113,7 +113,7 @@ def test_event_loops_in_two_threads_pay_once(emulator: Emulator, gate: threading
     emulator.script(Reply(gate=gate))
     cache = Cache.memory()
 
-    async def ask_many() -> set[str]:
+    async def ask_many() -> set[str | None]:
         answers = await asyncio.gather(*(acompletion(MODEL, HELLO, cache=cache) for _ in range(10)))
         return {answer.choices[0].message.content for answer in answers}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import ostinato
 from ostinato import (
     AuthenticationError,
     BadRequestError,
@@ -14,10 +15,11 @@ from ostinato import (
     ConfigurationError,
     RateLimitError,
     UnsupportedParamsError,
-    completion,
 )
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client.calls import HELLO, text
+
+completion: Callable[..., Any] = ostinato.completion
 
 CLAUDE = "claude-sonnet-4-5-20250929"
 MODELS = {
@@ -39,6 +41,7 @@ MODELS = {
     "vllm": "vllm/meta-llama/Llama-3.1-8B",
     "compatible": "openai_compatible/any",
 }
+COMPATIBLE = ("GROQ", "MISTRAL", "TOGETHER", "FIREWORKS", "OPENROUTER", "XAI", "OLLAMA", "VLLM", "OPENAI_COMPATIBLE")
 TOOLS = [
     {
         "type": "function",
@@ -55,7 +58,7 @@ LONG = "Here is the full text of a complex legal agreement. " * 400
 @pytest.fixture(autouse=True)
 def vendors(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point every vendor's variables at the emulator."""
-    for name in "OPENAI DEEPSEEK GROQ MISTRAL TOGETHER FIREWORKS OPENROUTER XAI OLLAMA VLLM OPENAI_COMPATIBLE".split():
+    for name in ("OPENAI", "DEEPSEEK", *COMPATIBLE):
         monkeypatch.setenv(f"{name}_API_KEY", f"{name.lower()}-key")
         monkeypatch.setenv(f"{name}_BASE_URL", emulator.base_url)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "anthropic-key")
@@ -67,7 +70,7 @@ def vendors(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.bedrock_url)
 
 
-@pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
+@pytest.fixture(params=list(MODELS.values()), ids=list(MODELS))
 def model(request: pytest.FixtureRequest, emulator: Emulator) -> str:
     if request.param.startswith("azure/"):
         pytest.skip("the emulator does not listen at Azure's addresses; test_azure_… sees what is sent there")

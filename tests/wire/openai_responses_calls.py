@@ -42,7 +42,7 @@ def items(*messages: Any, **params: Any) -> list[Json]:
 
 def answer(*output: Json, **members: Any) -> Json:
     """Return the body of a response."""
-    usage = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14}
+    usage: Json = {"input_tokens": 9, "output_tokens": 5, "total_tokens": 14}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     body: Json = {"id": "resp_1", "object": "response", "created_at": 7, "status": "completed", "error": None}
     body |= {"incomplete_details": None, "model": "gpt-5.1", "output": list(output), "usage": usage}

@@ -238,7 +238,7 @@ def test_only_answers_that_run_on_or_were_cut_in_a_call_are_not_kept() -> None:
     }
 
 
-CLASSES = {
+CLASSES: dict[tuple[int, Any], str] = {
     (400, "model_not_found"): "NotFoundError",
     (400, "context_length_exceeded"): "ContextWindowExceededError",
     (401, "invalid_api_key"): "AuthenticationError",

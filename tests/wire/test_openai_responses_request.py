@@ -399,7 +399,7 @@ def test_nothing_of_the_callers_is_changed() -> None:
         {"role": "assistant", "content": "a", "tool_calls": [CALL], "output_items": [said("a"), called()]},
         RESULT,
     ]
-    params = {"tools": [TOOL], "response_format": {"type": "json_object"}, "extra_body": {"x": 1}}
+    params: dict[str, Any] = {"tools": [TOOL], "response_format": {"type": "json_object"}, "extra_body": {"x": 1}}
     before = copy.deepcopy((messages, params))
     build(*messages, **params)
 

@@ -161,7 +161,7 @@ def test_only_whole_answers_may_be_kept(body: Any, reason: str | None) -> None:
 def test_what_was_written_is_split_by_how_long_it_is_kept(details: Any, written: dict[str, int]) -> None:
     usage = {"input_tokens": 1000, "input_tokens_details": details, "output_tokens": 5, "total_tokens": 1005}
     body = answer(said("x"), usage=usage)
-    (run,) = WIRE.tokens(body) or ()
+    (run,) = WIRE.tokens(body) or []
     completion = WIRE.parse(body)
 
     assert run.written == written
@@ -188,7 +188,7 @@ def test_what_was_written_is_split_by_how_long_it_is_kept(details: Any, written:
 )
 def test_odd_counts_still_add_up(usage: Any, counts: tuple[int, ...]) -> None:
     body = answer(said("x"), usage=usage)
-    (run,) = WIRE.tokens(body) or ()
+    (run,) = WIRE.tokens(body) or []
     record = WIRE.parse(body).usage
 
     assert (run.uncached, run.read, run.output, run.reasoning) == counts
@@ -208,7 +208,7 @@ def test_the_tier_is_told_where_it_is_not_the_standard_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [[], "x", None, {}, {"output": {}}, answer("x"), answer({"type": "message", "role": "assistant"})]
+    "body", [[], "x", None, {}, {"output": {}}, {"output": ["x"]}, answer({"type": "message", "role": "assistant"})]
 )
 def test_what_is_no_response_is_an_error(body: Any) -> None:
     with pytest.raises(APIResponseError):

@@ -18,7 +18,7 @@ from tests.wire.openai_responses_calls import answer, called, folded, official, 
 
 Json = dict[str, Any]
 
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | words, lambda inner: st.lists(inner, max_size=2))
 chances = st.lists(st.builds(lambda token: {"token": token, "logprob": -0.5}, words), max_size=3)
 citations = st.lists(st.builds(lambda url: {"type": "url_citation", "url": url}, words), max_size=2)

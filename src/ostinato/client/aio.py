@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Flight
 from ostinato.caching.flow import Ride
 from ostinato.client.async_voyage import AsyncVoyage, replay
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale
+from ostinato.client.core import Core, Messages, Settings, checked_sample, completion_of, is_stale
 from ostinato.client.source import keep_until_done, running_loop
 from ostinato.transport.async_http import AsyncTransport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.request import Request
-    from ostinato.records import Embeddings
+    from ostinato.client.streams import AsyncStream
+    from ostinato.records import Completion, Embeddings
     from ostinato.wire.contract import Json
 
 
@@ -45,10 +46,22 @@ class AsyncClient(Core):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
+    @overload
+    async def acompletion(
+        self, model: str, messages: Messages, *, stream: Literal[False] = False, **params: Any
+    ) -> Completion: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: Messages, *, stream: Literal[True], **params: Any
+    ) -> AsyncStream: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: Messages, *, stream: bool = False, **params: Any
+    ) -> Completion | AsyncStream: ...
     async def acompletion(
         self,
         model: str,
-        messages: list[dict[str, Any]],
+        messages: Messages,
         *,
         stream: bool = False,
         caching: bool | None = None,
@@ -60,8 +73,8 @@ class AsyncClient(Core):
         num_retries: int = 2,
         drop_params: bool = False,
         **params: Any,
-    ) -> Any:
-        """Return the model's answer as a `Completion`, or with `stream=True` as an `AsyncStream` of chunks."""
+    ) -> Completion | AsyncStream:
+        """Return the model's answer, as `Client.completion` does; with `stream=True` an `AsyncStream`."""
         entry = route = raw = None
         binding = self._bind(caching, cache)
         if binding is not None:

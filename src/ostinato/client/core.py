@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ostinato")
 _decode = msgspec.json.Decoder().decode
 _package = sys.modules["ostinato"]
+
+
+Messages = Sequence[Mapping[str, Any]]
+"""OpenAI-shaped messages; those of ours go back as they are."""
 
 
 class Settings:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from ostinato.caching.batch import Ask, batch
 from ostinato.caching.flight import Flight
 from ostinato.caching.flow import Ride
-from ostinato.client.core import Core, Settings, checked_sample, completion_of, is_stale
+from ostinato.client.core import Core, Messages, Settings, checked_sample, completion_of, is_stale
 from ostinato.client.voyage import Voyage, replay
 from ostinato.transport.http import Transport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.client.request import Request
-    from ostinato.records import Embeddings
+    from ostinato.client.streams import Stream
+    from ostinato.records import Completion, Embeddings
     from ostinato.wire.contract import Json
 
 
@@ -45,10 +46,20 @@ class Client(Core):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    @overload
+    def completion(
+        self, model: str, messages: Messages, *, stream: Literal[False] = False, **params: Any
+    ) -> Completion: ...
+    @overload
+    def completion(self, model: str, messages: Messages, *, stream: Literal[True], **params: Any) -> Stream: ...
+    @overload
+    def completion(
+        self, model: str, messages: Messages, *, stream: bool = False, **params: Any
+    ) -> Completion | Stream: ...
     def completion(
         self,
         model: str,
-        messages: list[dict[str, Any]],
+        messages: Messages,
         *,
         stream: bool = False,
         caching: bool | None = None,
@@ -60,8 +71,30 @@ class Client(Core):
         num_retries: int = 2,
         drop_params: bool = False,
         **params: Any,
-    ) -> Any:
-        """Return the model's answer as a `Completion`, or with `stream=True` as a `Stream` of chunks."""
+    ) -> Completion | Stream:
+        """Return the model's answer, from the response cache when it was given before.
+
+        Args:
+            model: `provider/name`; a bare `gpt-…`, `o…`, `claude-…` or `deepseek-…` finds its provider.
+            messages: OpenAI-shaped messages; they are not changed.
+            stream: return a `Stream` of `Chunk`s instead of a `Completion`.
+            caching: None uses the cache that is set or surrounds the call, False none; True warns when there is none.
+            cache: a `Cache` for this call, or controls: `ttl`, `soft-ttl`, `s-maxage`, `no-cache`, `no-store`,
+                `namespace`, `use-cache`.
+            sample_index: which of several draws this is, from 0; each is an entry of its own. Never sent.
+            api_key: goes before the provider's environment variable.
+            api_base: goes before the provider's base URL and its environment variable.
+            timeout: seconds without a byte, 600 unless given; connecting takes 10 at most.
+            num_retries: tries after the first, of errors that pass.
+            drop_params: leave out what the vendor cannot take, instead of raising.
+            params: OpenAI's parameters, the vendor's own, and `extra_body`, `extra_headers`, `extra_query`.
+
+        Raises:
+            ConfigurationError: a setting of ours is wrong; nothing was sent.
+            UnsupportedParamsError: the vendor cannot take a parameter; nothing was sent.
+            APIError: the vendor, or the way to it, failed; see `ostinato.errors`.
+            ReplayMissError: the cache is in replay mode and has no record.
+        """
         entry = route = raw = None
         binding = self._bind(caching, cache)
         if binding is not None:

@@ -34,7 +34,7 @@ def usage_record(raw: Json) -> Usage:
         # The usual shape, without a detour: this is on the path of every hit.
         details = raw["prompt_tokens_details"]
         read = details["cached_tokens"]
-        written = details["cache_write_tokens"] if "cache_write_tokens" in details else 0
+        written = details.get("cache_write_tokens", 0)
         if (
             type(read) is int
             and type(written) is int
