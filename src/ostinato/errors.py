@@ -200,3 +200,10 @@ class ServiceUnavailableError(InternalServerError):
     """The vendor is overloaded or down (503, 529)."""
 
     status_code = 503
+
+
+def warn(message: str, *details: object) -> None:
+    """Log a warning under the name `ostinato`. What is worth one is rare: the log is loaded for it."""
+    import logging
+
+    logging.getLogger("ostinato").warning(message, *details)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -18,9 +16,11 @@ from ostinato.caching.key import Scope, custom_key
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
-from ostinato.errors import ConfigurationError, StoreError
+from ostinato.errors import ConfigurationError, StoreError, warn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ostinato.caching.stores.contract import Store
 
 CALL_TYPES = {
@@ -33,8 +33,6 @@ CALL_TYPES = {
 
 MEMORY_BYTES = 256 << 20
 DISK_BYTES = 4 << 30
-
-_log = logging.getLogger("ostinato")
 
 
 class Cache:
@@ -202,7 +200,7 @@ class Cache:
         self.counters.store_errors += 1
         if self._log_store_errors:
             self._log_store_errors = False
-            _log.warning("the response cache is failing, calls go on without it: %s", error)
+            warn("the response cache is failing, calls go on without it: %s", error)
 
     # What a user asks.
 
@@ -322,6 +320,8 @@ def _new_store(kind: str, max_bytes: int | None, root: str | Path, seed: str, cl
 
             return MemoryStore(max_bytes or MEMORY_BYTES, clock=clock)
         case "disk":
+            from pathlib import Path
+
             from ostinato.caching.stores.disk import DiskStore  # only what is used is loaded
 
             return DiskStore(Path(root) / _folder_name(seed or "42"), max_bytes=max_bytes or DISK_BYTES, clock=clock)

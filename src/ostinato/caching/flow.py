@@ -18,7 +18,6 @@ It returns the `Entry` that answers, or the `Flight` that landed, and raises wha
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -37,13 +36,11 @@ if TYPE_CHECKING:
     from ostinato.wire.contract import Wire
 
 
-@dataclass(frozen=True, slots=True)
-class LookUp:
+class LookUp(msgspec.Struct, frozen=True):
     """Read the cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     """Sleep before the next try."""
 
     seconds: float

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from struct import Struct
 from typing import Any, cast
 
@@ -53,20 +52,17 @@ _SUBSCHEMA_MAPS = frozenset({"$defs", "definitions", "patternProperties", "depen
 _TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """Whose entries these are: everything of the key that is not the request."""
 
     tenant: str = ""
     namespace: str = ""
     seed: str = ""
 
-    parts: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
-    """What every key of this scope begins with."""
-
-    def __post_init__(self) -> None:
-        owner = (self.tenant.encode(), self.namespace.encode(), self.seed.encode())
-        object.__setattr__(self, "parts", (VERSION, *owner))
+    @property
+    def parts(self) -> tuple[bytes, ...]:
+        """What every key of this scope begins with."""
+        return VERSION, self.tenant.encode(), self.namespace.encode(), self.seed.encode()
 
     def tag(self) -> bytes:
         """Return the 8 bytes that every store key of this scope starts with."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from ostinato.caching.key import Scope
 from ostinato.errors import ConfigurationError
@@ -15,8 +16,7 @@ Mode = Literal["default_on", "default_off", "record", "replay"]
 MODES: tuple[Mode, ...] = ("default_on", "default_off", "record", "replay")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What a call may do with its cache."""
 
     scope: Scope
@@ -106,6 +106,8 @@ CONTROLS = ("ttl", "soft-ttl", "s-maxage", "no-cache", "no-store", "namespace", 
 
 
 def _unknown(name: object) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(str(name), CONTROLS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown cache control {name!r}{hint} The controls are: {', '.join(CONTROLS)}"

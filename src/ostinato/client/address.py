@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ostinato.errors import AuthenticationError, ConfigurationError
 from ostinato.providers import aws
@@ -129,6 +128,8 @@ def _checked(base_url: object, provider: Provider) -> str:
         names = " or ".join(provider.base_env)
         raise ConfigurationError(f"provider {provider.name!r} needs a base URL; pass api_base= or set {names}")
     if isinstance(base_url, str):
+        from urllib.parse import urlsplit
+
         parts = urlsplit(base_url)
         if parts.scheme in {"http", "https"} and parts.hostname:
             return base_url.rstrip("/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -19,7 +18,7 @@ from ostinato.client.address import Address
 from ostinato.client.request import Request, build_chat, chat_parts, chosen_key
 from ostinato.client.route import Route
 from ostinato.client.verbose import show_hit
-from ostinato.errors import ConfigurationError, ReplayMissError
+from ostinato.errors import ConfigurationError, ReplayMissError, warn
 from ostinato.providers import find_model
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from ostinato.records import Completion
     from ostinato.wire.contract import Event, Json, Wire
 
-_log = logging.getLogger("ostinato")
 _decode = msgspec.json.Decoder().decode
 _package = sys.modules["ostinato"]
 
@@ -39,46 +37,20 @@ Messages = Sequence[Mapping[str, Any]]
 """OpenAI-shaped messages; those of ours go back as they are."""
 
 
-class Settings:
-    """A chat call's arguments, once it is known that the cache does not answer them at once."""
+class Settings(msgspec.Struct):
+    """A call's arguments, once it is known that the cache does not answer it at once."""
 
-    __slots__ = (
-        "api_base",
-        "api_key",
-        "drop_params",
-        "messages",
-        "model",
-        "num_retries",
-        "params",
-        "sample_index",
-        "stream",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        model: str,
-        messages: Any,
-        params: Json,
-        *,
-        stream: bool,
-        sample_index: int,
-        api_key: str | None,
-        api_base: str | None,
-        timeout: float | None,
-        num_retries: int,
-        drop_params: bool,
-    ) -> None:
-        self.model = model
-        self.messages = messages
-        self.params = params
-        self.stream = stream
-        self.sample_index = sample_index
-        self.api_key = api_key
-        self.api_base = api_base
-        self.timeout = timeout
-        self.num_retries = num_retries
-        self.drop_params = drop_params
+    model: str
+    messages: Any
+    """Messages, or the inputs of a call for embeddings."""
+    params: Json
+    stream: bool
+    sample_index: int
+    api_key: str | None
+    api_base: str | None
+    timeout: float | None
+    num_retries: int
+    drop_params: bool
 
     def arguments(self) -> Json:
         """Return the call's own arguments by name, as a user's key function sees them."""
@@ -124,7 +96,7 @@ class Core:
         if bound is None:
             if caching and not self._warned and not ambient.blocks():
                 self._warned = True
-                _log.warning("caching=True, but there is no cache: set ostinato.cache, pass cache=, or use a block")
+                warn("caching=True, but there is no cache: set ostinato.cache, pass cache=, or use a block")
             if cache is not None and not isinstance(cache, Mapping):
                 raise ConfigurationError(f"cache= takes a Cache or a dict of controls, not {cache!r}")
             return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -68,6 +67,8 @@ class Request:
         """The query that the call itself asks for, with its question mark."""
         if not self.extra_query:
             return ""
+        from urllib.parse import urlencode
+
         return f"{'&' if '?' in self.built.path else '?'}{urlencode(self.extra_query, doseq=True)}"
 
     @property

@@ -79,21 +79,18 @@ class Client(Core):
             messages: OpenAI-shaped messages; they are not changed.
             stream: return a `Stream` of `Chunk`s instead of a `Completion`.
             caching: None uses the cache that is set or surrounds the call, False none; True warns when there is none.
-            cache: a `Cache` for this call, or controls: `ttl`, `soft-ttl`, `s-maxage`, `no-cache`, `no-store`,
-                `namespace`, `use-cache`.
+            cache: a `Cache` for this call, or a dict of controls (`ostinato.caching.policy.CONTROLS`).
             sample_index: which of several draws this is, from 0; each is an entry of its own. Never sent.
             api_key: goes before the provider's environment variable.
             api_base: goes before the provider's base URL and its environment variable.
             timeout: seconds without a byte, 600 unless given; connecting takes 10 at most.
             num_retries: tries after the first, of errors that pass.
-            drop_params: leave out what the vendor cannot take, instead of raising.
+            drop_params: leave out what the vendor cannot take.
             params: OpenAI's parameters, the vendor's own, and `extra_body`, `extra_headers`, `extra_query`.
 
         Raises:
-            ConfigurationError: a setting of ours is wrong; nothing was sent.
-            UnsupportedParamsError: the vendor cannot take a parameter; nothing was sent.
+            ConfigurationError, UnsupportedParamsError: a wrong setting or parameter; nothing was sent.
             APIError: the vendor, or the way to it, failed; see `ostinato.errors`.
-            ReplayMissError: the cache is in replay mode and has no record.
         """
         entry = route = raw = None
         binding = self._bind(caching, cache)

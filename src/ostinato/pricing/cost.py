@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
+
+from ostinato.errors import warn
 from ostinato.pricing.names import dollars
 from ostinato.pricing.rates import Prices, Rates
 from ostinato.pricing.table import find
 from ostinato.wire.tokens import Tokens
 
-_log = logging.getLogger("ostinato")
 _warned: set[tuple[str, ...]] = set()
 MAX_WARNED = 4096
 
@@ -21,8 +21,7 @@ TIERS_APART = frozenset({"flex", "priority", "batch", "fast", "ultrafast"})
 """Service tiers that are known to cost something else than the standard one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     """What a call costs, in US dollars.
 
     `uncached`, `read`, `written` and `output` share nothing and add up to `total`; `reasoning` is a part of
@@ -32,7 +31,7 @@ class Cost:
 
     uncached_pico: int = 0
     read_pico: int = 0
-    written_pico: Mapping[str, int] = field(default_factory=dict)
+    written_pico: Mapping[str, int] = msgspec.field(default_factory=dict)
     output_pico: int = 0
     reasoning_pico: int = 0
     audio_pico: int = 0
@@ -208,7 +207,7 @@ def _warn(key: tuple[str, ...], message: str) -> None:
     """Log a warning, once for the life of the process."""
     if key not in _warned and len(_warned) < MAX_WARNED:
         _warned.add(key)
-        _log.warning(message)
+        warn(message)
 
 
 def _decimal(picodollars: int) -> Decimal:

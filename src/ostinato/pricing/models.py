@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 from ostinato.errors import ConfigurationError
@@ -96,6 +95,8 @@ def supports_prompt_caching(model: str, custom_llm_provider: str | None = None) 
 def _model_of(key: str, fields: Mapping[str, Any]) -> tuple[str, str, Model]:
     for field in fields:
         if field not in _NAMES and not is_price(field):
+            from difflib import get_close_matches
+
             near = get_close_matches(field, _NAMES, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(_NAMES)}"
             raise ConfigurationError(f"{key!r} has an unknown field {field!r}{hint}")

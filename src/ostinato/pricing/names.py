@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 
 from ostinato.errors import ConfigurationError
 from ostinato.pricing.rates import PER_DOLLAR, Amount, Amounts
@@ -76,6 +75,8 @@ def _parsed(name: str) -> tuple[str, str, int]:
     match = _NAME.fullmatch(name)
     kind = KINDS.get(match["name"]) if match is not None else None
     if match is None or kind is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, KINDS, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(KINDS)}"
         raise ConfigurationError(f"unknown price {name!r}{hint}")

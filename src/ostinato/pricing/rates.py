@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import msgspec
 
 PER_DOLLAR = 10**12
 """Picodollars in a US dollar. Every amount inside is a whole number of them, so that nothing is ever rounded."""
@@ -21,8 +22,7 @@ WRITES = {"write_1h": "1h", "write_12h": "12h"}
 """Writes with a price of their own, and how long they are kept. Others cost `write`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True):
     """Picodollars per token, each kind with its price or that of the kind it falls back to."""
 
     uncached: int
@@ -41,8 +41,7 @@ Bands = tuple[tuple[int, Rates], ...]
 """Rates by prompt length, longest first. The first whose start the whole prompt exceeds hold for all of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(msgspec.Struct, frozen=True):
     """Hours of the day, UTC."""
 
     minutes: tuple[tuple[int, int], ...]
@@ -62,8 +61,7 @@ class Hours:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(msgspec.Struct, frozen=True):
     """Amounts that hold from a moment on."""
 
     start_s: float

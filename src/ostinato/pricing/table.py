@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -22,15 +19,14 @@ MAX_FOUND = 4096
 _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(msgspec.Struct, frozen=True):
     """What is known of one model of one provider."""
 
     provider: str
     id: str
     prices: Prices | None = None
     """None where tokens have no known price."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """`context` and `max_output` in tokens, `minimum` cacheable prefix, `mode`, `caching` auto | explicit | none."""
 
     @property
@@ -39,8 +35,7 @@ class Model:
         return bool(self.facts.get("caching", "none") != "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """The models of one provider, as they are looked up."""
 
     name: str
@@ -97,6 +92,8 @@ def _find_listed(provider: str, name: str) -> Model | None:
     if own is None:
         return None
     if own == "bedrock":
+        from urllib.parse import unquote
+
         name = unquote(name).rpartition("/")[2]
     dashed = _COMPACT_DATE.sub(r"-\1-\2-\3", name)
     for spelling in (name,) if dashed == name else (name, dashed):
@@ -137,6 +134,8 @@ def near(provider: str, name: str) -> list[str]:
     seller = provider_named(provider)
     own = [row["id"] for row in group(seller).rows] if seller else []
     every = [f"{other}/{row['id']}" for other in _blocks() for row in group(other).rows]
+    from difflib import get_close_matches
+
     found = get_close_matches(name.lower(), own, n=3, cutoff=0.6)
     return found or get_close_matches(f"{provider}/{name}".strip("/").lower(), every, n=3, cutoff=0.6)
 

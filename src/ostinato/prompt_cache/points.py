@@ -7,16 +7,14 @@ what the vendors take. What is marked is a copy.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ostinato.errors import ConfigurationError
+from ostinato.errors import ConfigurationError, warn
 
 MARK = "cache_control"
 MOST_MARKS = 4
 _DEFAULT = {"type": "ephemeral"}
-_log = logging.getLogger("ostinato")
 
 
 def place_points(messages: Any, params: dict[str, Any], points: Any) -> tuple[Any, dict[str, Any]]:
@@ -54,7 +52,7 @@ def _chosen(point: Mapping[str, Any], messages: list[Any]) -> list[int]:
         except (TypeError, ValueError):
             raise ConfigurationError(f"an injection point's index must be a number, not {index!r}") from None
         if not -len(messages) <= at < len(messages):
-            _log.warning("injection point at index %d: there are %d messages", at, len(messages))
+            warn("injection point at index %d: there are %d messages", at, len(messages))
             return []
         return [at % len(messages)]
     return [at for at, message in enumerate(messages) if isinstance(message, Mapping) and message.get("role") == role]

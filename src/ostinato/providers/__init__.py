@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Literal
+
+import msgspec
 
 from ostinato.errors import ConfigurationError
 from ostinato.providers.aws import BASE_ENV, REGION_ENV, TOKEN_ENV, door_of
@@ -21,8 +21,7 @@ from ostinato.providers.aws import BASE_ENV, REGION_ENV, TOKEN_ENV, door_of
 Auth = Literal["bearer", "x-api-key", "api-key", "aws", "optional"]
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(msgspec.Struct, frozen=True):
     """A vendor: where it listens, how it knows you, which wire it speaks."""
 
     name: str
@@ -37,7 +36,7 @@ class Provider:
     auth: Auth = "bearer"
     models: re.Pattern[str] | None = None
     """Which bare model names belong here."""
-    doors: Mapping[str, str] = field(default_factory=dict)
+    doors: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Other wires, by the prefix that asks for them: `openai/responses/gpt-5`."""
 
 
@@ -115,8 +114,7 @@ PROVIDERS: dict[str, Provider] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a model's name says."""
 
     provider: Provider
@@ -142,6 +140,8 @@ def find_model(model: object) -> Found:
         for row in PROVIDERS.values():
             if row.models is not None and row.models.match(model):
                 return Found(row, model, row.wire)
+    from difflib import get_close_matches
+
     near = get_close_matches(prefix, PROVIDERS, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ConfigurationError(

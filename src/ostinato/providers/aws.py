@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Literal
+
+import msgspec
 
 from ostinato.errors import AuthenticationError, ConfigurationError, MissingDependencyError
 
@@ -54,24 +55,28 @@ _CHAIN_ENV = (
 """What decides which credentials the chain finds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """A key that signs, as it is now."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class AwsSettings:
+class AwsSettings(msgspec.Struct, frozen=True):
     """What a caller may say about the way in. Every field is a parameter of a call, under the same name."""
 
     aws_access_key_id: str | None = None
-    aws_secret_access_key: str | None = field(default=None, repr=False)
-    aws_session_token: str | None = field(default=None, repr=False)
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
     aws_profile_name: str | None = None
     aws_region_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"AwsSettings(profile={self.aws_profile_name!r}, region={self.aws_region_name!r})"
 
     @classmethod
     def take(cls, params: dict[str, Any]) -> AwsSettings:
@@ -91,12 +96,11 @@ class AwsSettings:
         return settings
 
 
-AWS_PARAMS = frozenset(spec.name for spec in fields(AwsSettings))
+AWS_PARAMS = frozenset(AwsSettings.__struct_fields__)
 """Parameters of a call that are ours: they are never sent, and no part of a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(msgspec.Struct, frozen=True):
     """What a model's name behind `bedrock/` says."""
 
     api: Literal["converse", "invoke"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from ostinato.errors import ConfigurationError
 
@@ -14,8 +16,7 @@ ERROR_LIMIT_BYTES = 16 * 1024 * 1024
 """The longest body that is read of an answer with status 400 or above."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """How long to wait for the network, in seconds. Positive and finite."""
 
     connect_s: float = 10.0
@@ -48,8 +49,7 @@ class Timeouts:
 _DEFAULT = Timeouts()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A request, ready to be sent: authenticated, and with its body encoded."""
 
     method: str
@@ -63,8 +63,7 @@ class Outgoing:
     """Whether a stream is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """A whole answer, whatever its status."""
 
     status: int

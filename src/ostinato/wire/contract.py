@@ -13,8 +13,9 @@ remembered inside one stream lives in the `Fold` and the `Translator` that it ha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from ostinato.errors import APIError
@@ -30,15 +31,14 @@ Cuts = list[Any]
 """How a stream was cut, in the terms of its wire: JSON values only. Opaque to everybody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A chat call in the caller's words: OpenAI's parameters, vendor-neutral."""
 
     model: str
     """The vendor's model name, without the provider prefix."""
     messages: list[Json]
     """OpenAI-shaped messages. A wire never changes them, nor anything inside."""
-    params: Json = field(default_factory=dict)
+    params: Json = msgspec.field(default_factory=dict)
     """OpenAI parameters, `extra_body` included, without None values and without ours."""
     drop_params: bool = False
     """Leave out what the vendor cannot take, instead of raising UnsupportedParamsError."""
@@ -47,15 +47,14 @@ class Call:
     that one takes, only it can know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(msgspec.Struct, frozen=True):
     """A request as the vendor wants it, before `stream` is decided and before authentication."""
 
     path: str
     """Appended to the provider's base URL; starts with a slash."""
     body: Json
     """The JSON body. Shares nothing mutable with the caller that a later step changes."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Headers that the call asks for and that change the answer (`anthropic-beta`, …), names in lower case."""
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(msgspec.Struct, frozen=True):
     """What one model was given and gave back in one run. The four counters share no token.
 
     A call is one run, or several where a vendor says so (`usage.iterations`).
@@ -17,7 +17,7 @@ class Tokens:
     """Prompt tokens neither read from nor written to the prompt cache."""
     read: int = 0
     """Prompt tokens read from the prompt cache."""
-    written: Mapping[str, int] = field(default_factory=dict)
+    written: Mapping[str, int] = msgspec.field(default_factory=dict)
     """Prompt tokens written to the prompt cache, by the time they are kept: `5m`, `1h`, `30m`, `12h`;
     `""` where the vendor names none."""
     output: int = 0

@@ -6,9 +6,10 @@ Source: https://platform.claude.com/docs/en/api/messages (read 2026-11-22).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.anthropic.marks import limit_marks

@@ -7,9 +7,10 @@ taken to stand for a model that can do everything: the vendor says so if it is n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
+
+import msgspec
 
 from ostinato.wire.contract import Json
 
@@ -19,8 +20,7 @@ _HIDDEN = ("application-inference-profile/", "provisioned-model/", "custom-model
 Reasoning = Literal["adaptive", "budget", "reasoning_effort", "reasoning_config", "nova", "effort"]
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(msgspec.Struct, frozen=True):
     """What one model takes."""
 
     claude: bool = False

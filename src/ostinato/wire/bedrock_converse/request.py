@@ -7,11 +7,11 @@ service model of botocore 1.44.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.bedrock_converse.content import blocks_of

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from ostinato.errors import APIError, BadRequestError, UnsupportedParamsError
 from ostinato.records import Completion

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -111,8 +110,7 @@ _SECRET = re.compile(
 _REQUEST_ID = ("x-request-id", "x-ds-trace-id", "apim-request-id", "request-id", "x-amzn-requestid", "cf-ray")
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(msgspec.Struct, frozen=True):
     """What an error body says, whatever its shape."""
 
     message: str = ""

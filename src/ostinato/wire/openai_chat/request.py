@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.contract import Built, Call, Json

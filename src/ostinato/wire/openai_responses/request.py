@@ -6,8 +6,9 @@ Source: https://platform.openai.com/docs/api-reference/responses/create (read 20
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.contract import Built, Call, Json

@@ -1,4 +1,4 @@
-"""OpenAI's wire: chat completions, embeddings and models, with and without `/v1`."""
+"""OpenAI's wires: chat completions, responses, embeddings and models, with and without `/v1`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import msgspec
 from ostinato.testing.emulator.calls import RecordedCall, mask
 from ostinato.testing.emulator.dialect import Answer, World
 from ostinato.testing.emulator.model import digest
-from ostinato.testing.emulator.openai import models
+from ostinato.testing.emulator.openai import models, responses
 from ostinato.testing.emulator.openai.check import Refused, check_chat
 from ostinato.testing.emulator.openai.embeddings import embed
 from ostinato.testing.emulator.openai.prompt import count_prompt_tokens, read_prompt, use_cache
 from ostinato.testing.emulator.openai.render import envelope, render_body, render_events, usage_of
+from ostinato.testing.emulator.openai.responses_check import check_responses
+from ostinato.testing.emulator.openai.responses_read import as_chat
 from ostinato.testing.emulator.openai.turn import compose
 from ostinato.testing.emulator.script import Reply
 
@@ -55,6 +57,8 @@ class OpenAI:
             match route:
                 case "chat/completions":
                     return self._chat(call, reply, world)
+                case "responses":
+                    return self._responses(call, reply, world)
                 case "embeddings":
                     return self._embeddings(call, reply, world)
                 case _:
@@ -71,7 +75,10 @@ class OpenAI:
         return Answer(status, headers, msgspec.json.encode({"error": self._error_object(call, status, error)}))
 
     def frame(self, event: Mapping[str, Any]) -> bytes:
-        return b"data: " + msgspec.json.encode(event) + b"\n\n"
+        # Events of a response name themselves; chunks of chat do not.
+        name = event.get("type")
+        head = f"event: {name}\n".encode() if isinstance(name, str) else b""
+        return head + b"data: " + msgspec.json.encode(event) + b"\n\n"
 
     def _error_object(self, call: RecordedCall, status: int, error: str | Mapping[str, Any] | None) -> Json:
         if status == 401:
@@ -115,6 +122,32 @@ class OpenAI:
             events[reply.error_after_events :] = [self.frame(failure)]
         return Answer(reply.status or 200, headers, events=events, usage=usage, begin=cached.begin)
 
+    def _responses(self, call: RecordedCall, reply: Reply, world: World) -> Answer:
+        body = call.body
+        check_responses(body)
+        if world.models is not None and body["model"] not in world.models:
+            raise Refused(f"The requested model '{body['model']}' does not exist.", "model", "model_not_found")
+        chat = as_chat(body)
+        prompt = read_prompt(chat)
+        cached = use_cache(prompt, chat, self.key(call) or "", world.prompt_cache)
+        chat["tools"] = [tool for tool in chat.get("tools", ()) if tool["type"] in {"function", "custom"}]
+        turn = compose(chat, reply, call.number)
+        usage = {**responses.usage_of(turn, prompt.tokens, cached), **(reply.usage or {})}
+        answered = responses.Answered(body, turn, usage, call.number, world.now())
+        headers = _headers(call, "text/event-stream; charset=utf-8" if body.get("stream") else "application/json")
+        status = reply.status or 200
+        if body.get("background") and not body.get("stream"):
+            return Answer(status, headers, msgspec.json.encode(responses.render_queued(answered)), begin=cached.begin)
+        if not body.get("stream"):
+            sent = msgspec.json.encode(responses.render_response(answered))
+            return Answer(status, headers, sent, usage=usage, begin=cached.begin)
+        events = [self.frame(event) for event in responses.render_events(answered)]
+        if reply.error_after_events is not None:
+            number = min(reply.error_after_events, len(events))
+            error = self._error_object(call, reply.status or 500, reply.error)
+            events[number:] = [self.frame(responses.error_event(error, number))]
+        return Answer(status, headers, events=events, usage=usage, begin=cached.begin)
+
     def _embeddings(self, call: RecordedCall, reply: Reply, world: World) -> Answer:
         answer = embed(call.body)
         _check_exists(call.body["model"], world)
@@ -133,7 +166,7 @@ class OpenAI:
         return Answer(200, _headers(call, "application/json"), msgspec.json.encode(shown))
 
 
-_METHODS = {"chat/completions": "POST", "embeddings": "POST", "models": "GET"}
+_METHODS = {"chat/completions": "POST", "responses": "POST", "embeddings": "POST", "models": "GET"}
 
 
 def _route(path: str) -> str:

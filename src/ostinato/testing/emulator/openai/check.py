@@ -5,7 +5,7 @@ They are worded as in recorded traffic where that has the case; the others are m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ostinato.testing.emulator.openai import models
@@ -20,7 +20,7 @@ _PARTS = {
     "input_audio": ("input_audio", dict),
     "file": ("file", dict),
 }
-_RANGES = {
+_RANGES: dict[str, tuple[float, float | None]] = {
     "temperature": (0, 2),
     "top_p": (0, 1),
     "presence_penalty": (-2, 2),
@@ -30,6 +30,7 @@ _RANGES = {
     "max_tokens": (1, None),
     "max_completion_tokens": (1, None),
 }
+_WHOLE = frozenset({"n", "top_logprobs", "max_tokens", "max_completion_tokens", "max_output_tokens", "max_tool_calls"})
 
 
 class Refused(Exception):  # noqa: N818  (an answer, not a failure)
@@ -49,9 +50,9 @@ def check_chat(body: Any) -> None:
     check_model(body)
     messages = body.get("messages")
     if messages is None:
-        raise _missing("messages")
+        raise missing("messages")
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array of objects", messages)
+        raise wrong_type("messages", "an array of objects", messages)
     if not messages:
         raise Refused(
             "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array instead.",
@@ -75,10 +76,10 @@ def check_model(body: Any) -> None:
 
 def _check_message(message: Any, at: str) -> None:
     if not isinstance(message, dict):
-        raise _wrong_type(at, "an object", message)
+        raise wrong_type(at, "an object", message)
     role = message.get("role")
     if role is None:
-        raise _missing(f"{at}.role")
+        raise missing(f"{at}.role")
     if role not in _ROLES:
         supported = ", ".join(f"'{name}'" for name in _ROLES[:-1])
         raise Refused(
@@ -89,9 +90,9 @@ def _check_message(message: Any, at: str) -> None:
     _check_content(message.get("content"), f"{at}.content", optional=role == "assistant")
     for position, call in enumerate(message.get("tool_calls") or ()):
         if not isinstance(call, dict) or not isinstance(call.get("id"), str):
-            raise _missing(f"{at}.tool_calls[{position}].id")
+            raise missing(f"{at}.tool_calls[{position}].id")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-        raise _missing(f"{at}.tool_call_id")
+        raise missing(f"{at}.tool_call_id")
 
 
 def _check_content(content: Any, at: str, *, optional: bool) -> None:
@@ -99,25 +100,25 @@ def _check_content(content: Any, at: str, *, optional: bool) -> None:
         for index, part in enumerate(content):
             _check_part(part, f"{at}[{index}]")
     elif not isinstance(content, str) and not (optional and content is None):
-        raise _wrong_type(at, "one of a string or array of objects", content)
+        raise wrong_type(at, "one of a string or array of objects", content)
 
 
 def _check_part(part: Any, at: str) -> None:
     if not isinstance(part, dict):
-        raise _wrong_type(at, "an object", part)
+        raise wrong_type(at, "an object", part)
     kind = part.get("type")
     if kind is None:
-        raise _missing(f"{at}.type")
+        raise missing(f"{at}.type")
     if kind not in _PARTS:
         supported = ", ".join(f"'{name}'" for name in _PARTS)
         raise Refused(f"Invalid value: '{kind}'. Supported values are: {supported}.", f"{at}.type", "invalid_value")
     member, expected = _PARTS[kind]
     if member not in part:
-        raise _missing(f"{at}.{member}")
+        raise missing(f"{at}.{member}")
     if not isinstance(part[member], expected):
-        raise _wrong_type(f"{at}.{member}", "a string" if expected is str else "an object", part[member])
+        raise wrong_type(f"{at}.{member}", "a string" if expected is str else "an object", part[member])
     if kind == "image_url" and not isinstance(part[member].get("url"), str):
-        raise _missing(f"{at}.image_url.url")
+        raise missing(f"{at}.image_url.url")
 
 
 def _check_tool_results(messages: list[Json]) -> None:
@@ -149,13 +150,18 @@ def _unanswered(ids: set[str], index: int) -> Refused:
 
 
 def _check_ranges(body: Json) -> None:
-    for name, (low, high) in _RANGES.items():
+    check_ranges(body, _RANGES)
+
+
+def check_ranges(body: Json, ranges: Mapping[str, tuple[float, float | None]]) -> None:
+    """Refuse a parameter that is no number, or out of its range: lowest and highest value, None for no highest."""
+    for name, (low, high) in ranges.items():
         value = body.get(name)
         if value is None:
             continue
-        whole = not isinstance(low, float) and name in ("n", "top_logprobs", "max_tokens", "max_completion_tokens")
+        whole = name in _WHOLE
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise _wrong_type(name, "an integer" if whole else "a decimal", value)
+            raise wrong_type(name, "an integer" if whole else "a decimal", value)
         kind = "integer" if whole else "decimal"
         if value < low:
             raise Refused(
@@ -183,12 +189,12 @@ def _check_reasoning(body: Json) -> None:
             "unsupported_parameter",
         )
     if body.get("stop"):
-        raise _unsupported("stop")
+        raise unsupported("stop")
     if models.effort(model, body.get("reasoning_effort")) == "none":
         return
     for name in ("logprobs", "top_logprobs"):
         if body.get(name):
-            raise _unsupported(name)
+            raise unsupported(name)
     for name in ("temperature", "top_p"):
         if body.get(name) not in (None, 1):
             raise Refused(
@@ -223,9 +229,9 @@ def _check_tools(body: Json) -> None:
     for index, tool in enumerate(body.get("tools") or ()):
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind not in ("function", "custom"):
-            raise _missing(f"tools[{index}].type")
+            raise missing(f"tools[{index}].type")
         if not isinstance(tool.get(kind), dict) or not isinstance(tool[kind].get("name"), str):
-            raise _missing(f"tools[{index}].{kind}.name")
+            raise missing(f"tools[{index}].{kind}.name")
 
 
 def _check_format(body: Json) -> None:
@@ -242,9 +248,9 @@ def _check_format(body: Json) -> None:
     if kind == "json_schema":
         schema = asked.get("json_schema")
         if not isinstance(schema, dict) or not isinstance(schema.get("name"), str):
-            raise _missing("response_format.json_schema.name")
+            raise missing("response_format.json_schema.name")
         if not isinstance(schema.get("schema"), dict):
-            raise _missing("response_format.json_schema.schema")
+            raise missing("response_format.json_schema.schema")
     if kind == "json_object" and "json" not in str([message.get("content") for message in body["messages"]]).lower():
         raise Refused(
             "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
@@ -263,7 +269,7 @@ def _check_prompt_cache(body: Json) -> None:
     if options is None:
         return
     if not models.has_breakpoints(body["model"]):
-        raise _unsupported("prompt_cache_options")
+        raise unsupported("prompt_cache_options")
     if options.get("mode", "implicit") not in ("implicit", "explicit") or options.get("ttl", "30m") != "30m":
         raise Refused(f"Invalid 'prompt_cache_options': got {options}.", "prompt_cache_options", "invalid_value")
 
@@ -278,17 +284,20 @@ _CHECKS: tuple[Callable[[Json], None], ...] = (
 )
 
 
-def _missing(param: str) -> Refused:
+def missing(param: str) -> Refused:
+    """Return the refusal of a request that leaves `param` out."""
     return Refused(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
-def _unsupported(param: str) -> Refused:
+def unsupported(param: str) -> Refused:
+    """Return the refusal of a parameter that the model has not."""
     return Refused(
         f"Unsupported parameter: '{param}' is not supported with this model.", param, "unsupported_parameter"
     )
 
 
-def _wrong_type(param: str, expected: str, value: object) -> Refused:
+def wrong_type(param: str, expected: str, value: object) -> Refused:
+    """Return the refusal of a parameter that is of another type than `expected`."""
     names = {str: "a string", bool: "a boolean", int: "an integer", float: "a decimal", list: "an array"}
     got = "null" if value is None else names.get(type(value), "an object")
     return Refused(f"Invalid type for '{param}': expected {expected}, but got {got} instead.", param, "invalid_type")

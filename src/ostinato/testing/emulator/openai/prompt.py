@@ -48,6 +48,8 @@ class CacheUse:
     read: int = 0
     written: int | None = None
     """None where the vendor does not say."""
+    written_12h: int = 0
+    """The part of `written` that is kept for twelve hours; the rest is kept for thirty minutes."""
     begin: Callable[[], None] | None = None
     """Makes readable what this call wrote."""
 
@@ -90,7 +92,7 @@ def use_cache(prompt: Prompt, body: Json, tenant: str, cache: PromptCache) -> Ca
     marks = [mark for mark in steps(scope, prompt.blocks, rule.step) if mark.tokens >= rule.minimum]
     found = cache.lookup(marks)
     ttl_s, max_age_s = models.RETENTIONS[body.get("prompt_cache_retention") or rule.retention]
-    return CacheUse(found.tokens if found else 0, None, lambda: cache.write(marks, ttl_s, max_age_s))
+    return CacheUse(found.tokens if found else 0, begin=lambda: cache.write(marks, ttl_s, max_age_s))
 
 
 def _use_breakpoints(prompt: Prompt, body: Json, scope: list[bytes], cache: PromptCache) -> CacheUse:
@@ -108,12 +110,13 @@ def _use_breakpoints(prompt: Prompt, body: Json, scope: list[bytes], cache: Prom
     writes = [(mark, ttl_s) for mark, ttl_s in writes if _long_enough(mark)]
     read = found.tokens if found else 0
     furthest = max((mark.tokens for mark, _ in writes), default=0)
+    furthest_12h = max((mark.tokens for mark, ttl_s in writes if ttl_s == _TTL_S["12h"]), default=0)
 
     def begin() -> None:
         for mark, ttl_s in writes:
             cache.write([mark], ttl_s)
 
-    return CacheUse(read, max(0, furthest - read), begin)
+    return CacheUse(read, max(0, furthest - read), max(0, furthest_12h - read), begin)
 
 
 def _long_enough(mark: Mark) -> bool:
