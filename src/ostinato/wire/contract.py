@@ -12,7 +12,7 @@ remembered inside one stream lives in the `Fold` and the `Translator` that it ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -87,55 +87,51 @@ class Translator(Protocol):
         """Return what is due after the last event (a usage chunk, for one)."""
 
 
-class Wire(Protocol):
-    """One vendor dialect."""
+class Parse(Protocol):
+    """Returns the vendor's body as a Completion."""
+
+    def __call__(self, body: Json, headers: Mapping[str, str] | None = None, /) -> Completion: ...
+
+
+class Count(Protocol):
+    """Returns what a call used, one run or several, or None when the vendor does not say."""
+
+    def __call__(self, body: Json, headers: Mapping[str, str] | None = None, /) -> list[Tokens] | None: ...
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """One vendor dialect: a name, and the functions that speak it."""
 
     name: str
     framing: Literal["sse", "eventstream"]
 
-    def build(self, call: Call, provider: Provider) -> Built:
-        """Return the vendor's request for `call`.
+    build: Callable[[Call, Provider], Built]
+    """Return the vendor's request for a call.
 
-        Raises:
-            UnsupportedParamsError: a parameter that the vendor cannot take, and `drop_params` is off.
-            BadRequestError: messages that no request of this wire can carry.
-        """
+    Raises:
+        UnsupportedParamsError: a parameter that the vendor cannot take, and `drop_params` is off.
+        BadRequestError: messages that no request of this wire can carry.
+    """
+    streaming: Callable[[Built], Built]
+    """Return the same request, asking for a stream (with usage, where that is an option)."""
+    keyed_body: Callable[[Json], Json]
+    """Return a body without the paths that `docs/keys.md` leaves out. The body given is not changed."""
+    bypass: Callable[[Json], str | None]
+    """Say why a request with this body is neither looked up nor stored unless asked, or None."""
+    parse: Parse
+    """Return the vendor's body as a Completion. May take over the body.
 
-    def streaming(self, built: Built) -> Built:
-        """Return the same request, asking for a stream (with usage, where that is an option)."""
-
-    def keyed_body(self, body: Json) -> Json:
-        """Return `body` without the paths that `key.md` leaves out. `body` is not changed."""
-
-    def bypass(self, body: Json) -> str | None:
-        """Say why this request is neither looked up nor stored unless asked, or None."""
-
-    def parse(self, body: Json, headers: Mapping[str, str] | None = None) -> Completion:
-        """Return the vendor's body as a Completion. May take over `body`.
-
-        Raises: APIResponseError: the body is not of this wire.
-        """
-
-    def tokens(self, body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
-        """Return what the call used, one run or several, or None when the vendor does not say.
-
-        `headers` are those of the answer, for vendors that count there.
-        """
-
-    def fold(self) -> Fold:
-        """Return a new fold."""
-
-    def translator(self) -> Translator:
-        """Return a new translator."""
-
-    def unfold(self, body: Json, cuts: Cuts | None) -> Iterator[Event]:
-        """Yield the events of a stream that folds to `body`, cut as `cuts` says."""
-
-    def incomplete(self, body: Json) -> str | None:
-        """Say why a final body must not be stored (refused, empty, a cut tool argument …), or None."""
-
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIError:
-        """Return the error that an unsuccessful answer means. Header names are in lower case."""
-
-    def event_error(self, event: Event) -> APIError | None:
-        """Return the error that an event, or a body inside a 200, carries, or None."""
+    Raises: APIError: the body is an error, or not of this wire.
+    """
+    tokens: Count
+    """Return what the call used; `headers` are those of the answer, for vendors that count there."""
+    fold: Callable[[], Fold]
+    translator: Callable[[], Translator]
+    unfold: Callable[[Json, Cuts | None], Iterator[Event]]
+    """Yield the events of a stream that folds to the body, cut as the cuts say."""
+    incomplete: Callable[[Json], str | None]
+    """Say why a final body must not be stored (refused, empty, a cut tool argument …), or None."""
+    error: Callable[[int, Mapping[str, str], bytes], APIError]
+    """Return the error that a status, headers and a body mean. Header names are in lower case."""
+    event_error: Callable[[Event], APIError | None]
+    """Return the error that an event, or a body inside a 200, carries, or None."""

@@ -182,7 +182,7 @@ def usage_record(body: Json) -> Usage | None:
     return usage
 
 
-def tokens(body: Json) -> list[Tokens] | None:
+def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
     """Return what a call used: a run for each iteration where the vendor counts them, one run otherwise.
 
     The iterations hold what the whole leaves out: a compaction, or an advisor that is another model.

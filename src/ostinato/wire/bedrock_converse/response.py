@@ -6,6 +6,7 @@ service model of botocore 1.44, and the recorded traffic.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ostinato.errors import APIResponseError
@@ -38,7 +39,7 @@ _set_raw = Usage.__dict__["_raw"].__set__
 _TOOL = frozenset({"toolUseId", "name", "input"})
 
 
-def parse(body: Json) -> Completion:
+def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     """Return an answer of Converse as a record; see `Wire.parse`."""
     try:
         choice: Json = {"index": 0, "message": read_message(body["output"]["message"])}
@@ -230,7 +231,7 @@ def _cached(raw: Json) -> tuple[int, int]:
     )
 
 
-def tokens(body: Json) -> list[Tokens] | None:
+def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
     """Return what the call used; see `Wire.tokens`."""
     raw = body.get("usage")
     return [_run(raw, body)] if isinstance(raw, dict) and raw else None

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
 from ostinato.errors import APIError, BadRequestError, UnsupportedParamsError
 from ostinato.records import Completion
-from ostinato.wire.anthropic import Anthropic, failure, response
+from ostinato.wire import anthropic
+from ostinato.wire.anthropic import failure, response
 from ostinato.wire.anthropic.chunks import AnthropicTranslator
 from ostinato.wire.anthropic.fold import AnthropicFold
 from ostinato.wire.anthropic.parts import mark_last, text_block
 from ostinato.wire.anthropic.request import body_of
-from ostinato.wire.anthropic.unfold import METRICS, unfold
+from ostinato.wire.anthropic.unfold import METRICS
+from ostinato.wire.anthropic.unfold import unfold as unfold_messages
 from ostinato.wire.bedrock_converse import failure as bedrock
 from ostinato.wire.bedrock_invoke.text import (
     TextFold,
@@ -33,7 +35,7 @@ from ostinato.wire.bedrock_invoke.text import (
     parse_text,
     unfold_text,
 )
-from ostinato.wire.contract import Built, Call, Cuts, Event, Fold, Json, Translator
+from ostinato.wire.contract import Built, Call, Cuts, Event, Json
 from ostinato.wire.tokens import Tokens
 from ostinato.wire.usage import usage_of
 
@@ -58,57 +60,54 @@ _METRICS = {
 }
 
 
-class BedrockInvoke(Anthropic):
-    """The wire `bedrock_invoke`."""
+def build(call: Call, provider: Provider) -> Built:
+    """Return the request for `call`; see `Wire.build`."""
+    try:
+        return _build(call)
+    except (BadRequestError, UnsupportedParamsError) as error:
+        error.provider = provider.name
+        raise
 
-    name = "bedrock_invoke"
-    framing: Literal["sse", "eventstream"] = "eventstream"
 
-    def build(self, call: Call, provider: Provider) -> Built:
-        try:
-            return _build(call)
-        except (BadRequestError, UnsupportedParamsError) as error:
-            error.provider = provider.name
-            raise
+def streaming(built: Built) -> Built:
+    """Return the same request, asking for a stream."""
+    return replace(built, path=f"{built.path}-with-response-stream")
 
-    def streaming(self, built: Built) -> Built:
-        return replace(built, path=f"{built.path}-with-response-stream")
 
-    def parse(self, body: Json, headers: Mapping[str, str] | None = None) -> Completion:
-        counted = body.get("usage") if type(body) is dict else None
-        runs = None if counted else self.tokens(body, headers)
-        completion = parse_text(body) if is_text(body) else super().parse(body, headers)
-        if runs is not None:
-            completion["usage"] = usage_of({}, runs)
-        return completion
+def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
+    """Return the body as a Completion, its usage from the headers where it has none; see `Wire.parse`."""
+    counted = body.get("usage") if type(body) is dict else None
+    runs = None if counted else tokens(body, headers)
+    completion = parse_text(body) if is_text(body) else response.parse(body, headers)
+    if runs is not None:
+        completion["usage"] = usage_of({}, runs)
+    return completion
 
-    def tokens(self, body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
-        """Return what the call used: by its body, else by the metrics of its last event, else by its headers."""
-        runs = response.tokens(body)
-        if runs is not None:
-            return runs
-        metrics = body.get(METRICS)
-        if isinstance(metrics, dict):
-            return _run({field: metrics.get(name) for field, name in _METRICS.items()})
-        return _run({field: (headers or {}).get(f"x-amzn-bedrock-{name}-token-count") for field, name in _COUNTS})
 
-    def fold(self) -> Fold:
-        return InvokeFold()
+def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
+    """Return what the call used: by its body, else by the metrics of its last event, else by its headers."""
+    runs = response.tokens(body)
+    if runs is not None:
+        return runs
+    metrics = body.get(METRICS)
+    if isinstance(metrics, dict):
+        return _run({field: metrics.get(name) for field, name in _METRICS.items()})
+    return _run({field: (headers or {}).get(f"x-amzn-bedrock-{name}-token-count") for field, name in _COUNTS})
 
-    def translator(self) -> Translator:
-        return InvokeTranslator()
 
-    def unfold(self, body: Json, cuts: Cuts | None) -> Iterator[Event]:
-        return unfold_text(body, cuts) if is_text(body) else unfold(body, cuts)
+def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
+    """Yield the events of a stream, of messages or of text, that folds to `body`."""
+    return unfold_text(body, cuts) if is_text(body) else unfold_messages(body, cuts)
 
-    def incomplete(self, body: Json) -> str | None:
-        return incomplete_text(body) if is_text(body) else response.incomplete(body)
 
-    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> APIError:
-        return bedrock.error(status, headers, body)
+def incomplete(body: Json) -> str | None:
+    """Say why an answer must not be kept, or None; see `Wire.incomplete`."""
+    return incomplete_text(body) if is_text(body) else response.incomplete(body)
 
-    def event_error(self, event: Event) -> APIError | None:
-        return bedrock.event_error(event) or failure.event_error(event)
+
+def event_error(event: Event) -> APIError | None:
+    """Return the error that an event carries, in AWS's terms or Anthropic's, or None."""
+    return bedrock.event_error(event) or failure.event_error(event)
 
 
 def _run(counts: Mapping[str, Any]) -> list[Tokens] | None:
@@ -197,4 +196,18 @@ class InvokeTranslator:
         return [] if self._translator is None else self._translator.end()
 
 
-WIRE = BedrockInvoke()
+WIRE = replace(
+    anthropic.WIRE,
+    name="bedrock_invoke",
+    framing="eventstream",
+    build=build,
+    streaming=streaming,
+    parse=parse,
+    tokens=tokens,
+    fold=InvokeFold,
+    translator=InvokeTranslator,
+    unfold=unfold,
+    incomplete=incomplete,
+    error=bedrock.error,
+    event_error=event_error,
+)

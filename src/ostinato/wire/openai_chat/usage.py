@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -119,7 +120,7 @@ def _count(value: object) -> int:
     return max(0, int(value)) if isinstance(value, int | float) and isfinite(value) else 0
 
 
-def used_tokens(body: Json) -> list[Tokens] | None:
+def used_tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
     """Return what a call used, as one run, or None when its body does not say."""
     raw = reported_usage(body)
     if raw is None:

@@ -8,6 +8,7 @@ Source: https://developers.openai.com/api/docs/guides/prompt-caching (read 2026-
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ostinato.records import Usage
@@ -49,7 +50,7 @@ def usage_record(body: Json) -> Usage | None:
     return usage
 
 
-def tokens(body: Json) -> list[Tokens] | None:
+def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens] | None:
     """Return what a call used, as one run, or None when its body does not say."""
     raw = body.get("usage")
     if type(raw) is not dict or not (type(raw.get("input_tokens")) is int or type(raw.get("output_tokens")) is int):
