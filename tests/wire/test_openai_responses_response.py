@@ -181,6 +181,24 @@ def test_what_was_written_is_split_by_how_long_it_is_kept(details: Any, written:
         ({"input_tokens": 9, "input_tokens_details": None, "output_tokens": None}, (9, 0, 0, 0)),
         ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 20}, "output_tokens": 5}, (0, 9, 5, 0)),
         (
+            {"input_tokens": 9, "input_tokens_details": {"cached_tokens": -2}, "output_tokens": 5, "total_tokens": 14},
+            (9, 0, 5, 0),
+        ),
+        (
+            {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 2.0}, "output_tokens": 5, "total_tokens": 14},
+            (7, 2, 5, 0),
+        ),
+        (
+            {
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 6},
+                "output_tokens": 5,
+                "output_tokens_details": {"reasoning_tokens": 9},
+                "total_tokens": 14,
+            },
+            (0, 3, 5, 5),
+        ),
+        (
             {"input_tokens": 9, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 4}, "extra": 1},
             (9, 0, 5, 4),
         ),
@@ -198,7 +216,10 @@ def test_odd_counts_still_add_up(usage: Any, counts: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("usage", [None, {}, {"cost": 1}])
 def test_an_answer_without_counts_has_no_usage(usage: Any) -> None:
-    assert WIRE.tokens(answer(said("x"), usage=usage)) is None
+    body = answer(said("x"), usage=usage)
+
+    assert WIRE.tokens(body) is None
+    assert WIRE.parse(body).get("usage") == usage
 
 
 def test_the_tier_is_told_where_it_is_not_the_standard_one() -> None:

@@ -145,6 +145,8 @@ def test_a_text_is_cut_again_where_it_was_cut(pieces: list[tuple[str, int, bool]
         (event["type"], event.get("delta"), event.get("logprobs")) for event in events[2:-1]
     ]
     assert folded([*again[:-1], {**again[-1], "response": answer()}]).body() == answer(item)
+    (done,) = [event for event in again if event["type"] == "response.output_text.done"]
+    assert (done["text"], done["logprobs"]) == (content["text"], content["logprobs"])
 
 
 @pytest.mark.parametrize("cuts", [[[[3]]], [[[99]]], [[["x"]]], [[[[1]]]], [[[None]]], "odd", [{}], [[[-1, 5]]]])

@@ -41,6 +41,11 @@ _NOT_SENT = frozenset({"cache_control", "extra_body", "stream"})
 # https://platform.openai.com/docs/api-reference/chat/create#chat-create-max_tokens (read 2026-11-22)
 _COMPLETION_TOKENS_ONLY = re.compile(r"(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d{2}))(?!\d|.*turbo)")
 
+_OF_OTHERS = frozenset(
+    {"thinking_blocks", "content_blocks", "output_items", "reasoning_items", "provider_specific_fields"}
+)
+"""Members in which our records keep what other vendors said; OpenAI refuses members that it does not know."""
+
 # Models that search on their own: OpenAI's https://platform.openai.com/docs/guides/tools-web-search, Perplexity's
 # https://docs.perplexity.ai/getting-started/models, Groq's https://console.groq.com/docs/compound, OpenRouter's
 # https://openrouter.ai/docs/guides/features/plugins/web-search (all read 2026-11-22).
@@ -158,6 +163,8 @@ def _message(message: Any) -> Json:
     calls = dict.get(message, "tool_calls")
     if isinstance(calls, list | tuple):
         message = _replaced(message, "tool_calls", [_unmarked(call) for call in calls])
+    if not _OF_OTHERS.isdisjoint(message):
+        message = {name: value for name, value in message.items() if name not in _OF_OTHERS}
     return plain_object(_unmarked(message), 1)
 
 

@@ -53,12 +53,8 @@ def _failure(said: Any) -> APIError:
     failure = common.event_error({"error": complaint})
     if failure is None:
         return InternalServerError("the response failed, without a reason")
-    code = failure.code or ""
-    if type(failure) is InternalServerError and failure.status_code == InternalServerError.status_code:
-        cls = _class(code)
-        if cls is not None:
-            return cls(failure.message, code=failure.code, body=failure.body)
-    return failure
+    cls = _class(failure.code or "") if type(failure) is InternalServerError else None
+    return failure if cls is None else cls(failure.message, code=failure.code, body=failure.body)
 
 
 def _class(code: str) -> type[APIError] | None:
