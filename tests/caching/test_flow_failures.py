@@ -12,6 +12,7 @@ from ostinato import (
     ServiceUnavailableError,
     Timeout,
 )
+from ostinato.caching import flight
 from ostinato.caching.flow import Sleep
 from ostinato.caching.moves import Open, Pull, Wait
 from tests.caching.rider import BODY, Rider, chunk, riders
@@ -41,6 +42,35 @@ def test_error_event_in_mid_stream_fails_everybody() -> None:
 
     assert leader.error is not None
     assert cache.counters.stored == 0
+
+
+def test_error_event_after_the_finish_is_an_error_all_the_same() -> None:
+    cache, (leader,) = riders(1, streams=True)
+    leader.opens()
+    leader.pulls(chunk("a"), chunk(finish="stop"), b'{"error": {"message": "late", "type": "server_error"}}')
+    leader.reads()
+
+    assert leader.error is not None
+    assert cache.counters.stored == 0
+
+
+def test_stream_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "MAX_STREAM_BYTES", 400)
+    cache, (leader,) = riders(1, streams=True)
+    leader.opens()
+    leader.pulls(chunk("a"), chunk("b" * 400))
+    leader.reads()
+
+    assert "larger than 400 bytes" in str(leader.error)
+    assert cache.counters.stored == 0
+
+
+def test_flight_that_failed_takes_nobody_more() -> None:
+    _, (leader,) = riders(1)
+    failed = leader.flight
+    leader.breaks(BadRequestError("no"))
+
+    assert failed.attach() is None
 
 
 def test_error_as_the_first_event_is_tried_again() -> None:

@@ -203,6 +203,14 @@ def test_order_in_nested_properties_counts() -> None:
     assert key_of(body("a", "b")) != key_of(body("b", "a"))
 
 
+def test_values_inside_a_schema_have_no_order() -> None:
+    def body(default: dict[str, Any]) -> dict[str, Any]:
+        parameters = {"type": "object", "properties": {"a": {"default": {"properties": default}, "enum": [default]}}}
+        return {"tools": [{"type": "function", "function": {"name": "f", "parameters": parameters}}]}
+
+    assert key_of(body({"x": 1, "y": 2})) == key_of(body({"y": 2, "x": 1}))
+
+
 def test_properties_that_are_no_schema_have_no_order() -> None:
     def body(first: str, second: str) -> dict[str, Any]:
         return {"metadata2": {"properties": {first: 1, second: 2} if first < second else {first: 2, second: 1}}}

@@ -304,6 +304,20 @@ def test_no_cache_does_not_join(emulator: Emulator, gate: threading.Event, pool:
         [future.result(LONG_S) for future in futures]
 
 
+def test_failure_of_a_batch_is_everybodys_who_waited_for_its_inputs(
+    emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
+) -> None:
+    emulator.script(Reply(gate=gate, status=503), times=None)
+    cache = Cache.memory()
+    model, inputs = "openai/text-embedding-3-small", ["a", "b"]
+    futures = [pool.submit(embedding, model, inputs, cache=cache, num_retries=0) for _ in range(5)]
+    until(joined(cache, 8))
+    gate.set()
+
+    assert all(isinstance(future.exception(LONG_S), ServiceUnavailableError) for future in futures)
+    assert len(emulator.calls) == 1
+
+
 def test_inputs_that_are_on_their_way_are_not_asked_again(
     emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
 ) -> None:

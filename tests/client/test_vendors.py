@@ -168,6 +168,12 @@ def test_missing_key_names_the_variable(name: str, monkeypatch: pytest.MonkeyPat
         completion(MODELS[name], HELLO)
 
 
+def test_anthropic_is_found_with_and_without_its_version(emulator: Emulator) -> None:
+    for base in (emulator.anthropic_url, emulator.anthropic_url + "/v1", emulator.anthropic_url + "/v1/"):
+        assert completion(MODELS["anthropic"], HELLO, api_base=base).choices
+    assert {call.path for call in emulator.calls} == {"/v1/messages"}
+
+
 @pytest.mark.parametrize("model", ["vllm/x", "openai_compatible/x", "azure/x"])
 def test_missing_base_url_names_the_variable(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VLLM_BASE_URL", "OPENAI_COMPATIBLE_BASE_URL", "AZURE_OPENAI_ENDPOINT"):

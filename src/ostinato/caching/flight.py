@@ -261,7 +261,6 @@ class Flight:
             if self._version != version or self._state not in {"opening", "pausing", "broken"}:
                 return False
             self._state = "idle"
-            self._token += 1
             self._attempt = 0
             self._owner = None
             self._moved_on()
