@@ -164,9 +164,11 @@ class Message(Record):
 
     @property
     def content(self) -> str | None:
-        """The text; where the vendor sent a list of parts, their text joined."""
-        value = dict.get(self, "content")
-        return _joined(value) if type(value) is list else value
+        """The text; where the vendor sent a list of parts, their text joined, and an object as its JSON."""
+        value: Any = dict.get(self, "content")
+        if type(value) is list:
+            return _joined(value)
+        return msgspec.json.encode(value).decode() if type(value) is dict else value
 
     @content.setter
     def content(self, value: object) -> None:

@@ -108,23 +108,29 @@ def prompt() -> list[dict[str, str]]:
 
 
 def table(calls: list[Asked]) -> Table:
-    """Return the calls as a table; money only where every call has a price."""
+    """Return the calls as a table, no wider than 80 columns; money only where every call has a price."""
     from rich.table import Table
 
-    money = all(call.cost is not None and call.saved_cost is not None for call in calls)
+    money = priced(calls)
     drawn = Table(title=f"{MODEL}, played by a local stand-in: no key, no network, no bill")
-    drawn.add_column("call")
-    drawn.add_column("answered by")
-    for name in ("time", "tokens paid", "tokens saved", *(("paid", "saved") if money else ())):
-        drawn.add_column(name, justify="right")
+    for name in ("call", "answered by"):
+        drawn.add_column(name, no_wrap=True)
+    for name in ("time", *(("tokens", "paid", "saved") if money else ("tokens paid", "tokens saved"))):
+        drawn.add_column(name, justify="right", no_wrap=True)
     for call in calls:
-        paid, saved = (0, call.tokens) if call.cache_hit else (call.tokens, 0)
         cells = [call.how, "response cache" if call.cache_hit else "the vendor", duration(call.seconds)]
-        cells += [f"{paid:,}", f"{saved:,}"]
         if money:
-            cells += [f"${call.cost:.6f}", f"${call.saved_cost:.6f}"]
+            cells += [f"{call.tokens:,}", f"${call.cost:.6f}", f"${call.saved_cost:.6f}"]
+        else:
+            paid, saved = (0, call.tokens) if call.cache_hit else (call.tokens, 0)
+            cells += [f"{paid:,}", f"{saved:,}"]
         drawn.add_row(*cells, style="green" if call.cache_hit else None)
     return drawn
+
+
+def priced(calls: list[Asked]) -> bool:
+    """Return whether every call has a price."""
+    return all(call.cost is not None and call.saved_cost is not None for call in calls)
 
 
 def duration(seconds: float) -> str:
@@ -134,9 +140,14 @@ def duration(seconds: float) -> str:
 
 
 def verdict(calls: list[Asked]) -> str:
-    """Return one sentence on what was paid and what was not."""
+    """Return one sentence on what was paid and what was not, and one on the money where it is known."""
     hits = [call for call in calls if call.cache_hit]
     paid = sum(call.tokens for call in calls if not call.cache_hit)
     saved = sum(call.tokens for call in hits)
     same = "the same words" if len({call.text for call in calls}) == 1 else "different words"
-    return f"{paid:,} tokens paid, {saved:,} saved by {len(hits)} of {len(calls)} calls; {same} each time."
+    said = f"{paid:,} tokens paid, {saved:,} saved by {len(hits)} of {len(calls)} calls; {same} each time."
+    if not priced(calls):
+        return said
+    dollars_paid = sum(call.cost or 0 for call in calls)
+    dollars_saved = sum(call.saved_cost or 0 for call in calls)
+    return f"{said}\nAt the vendor's prices: ${dollars_paid:.6f} paid, ${dollars_saved:.6f} saved."

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     "--port", default=4010, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 def command(host: str, port: int) -> None:
-    """Run a local stand-in for OpenAI's API until Ctrl-C.
+    """Run a local stand-in for OpenAI's API, Anthropic's and Bedrock's, until Ctrl-C.
 
-    It answers with made-up text, counts tokens, and keeps a prompt cache as OpenAI does; nothing is paid.
+    It answers with made-up text, counts tokens, and keeps a prompt cache as each vendor does; nothing is paid.
     """
     from ostinato.testing.emulator import serve
 
@@ -29,6 +29,11 @@ def command(host: str, port: int) -> None:
 
 
 def announce(emulator: Emulator) -> None:
-    """Say where the emulator is and how to point a program at it."""
-    click.echo(f"listening on {emulator.base_url} (Ctrl-C ends it); in another shell:")
+    """Say where the emulator is and how to point a program at it, vendor by vendor."""
+    click.echo(f"listening on {emulator.base_url} (Ctrl-C ends it); in another shell, as needed:")
     click.echo(f"  export OPENAI_BASE_URL={emulator.base_url} OPENAI_API_KEY=anything")
+    click.echo(f"  export ANTHROPIC_BASE_URL={emulator.anthropic_url} ANTHROPIC_API_KEY=anything")
+    click.echo(
+        f"  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME={emulator.bedrock_url} AWS_REGION=us-east-1"
+        " AWS_BEARER_TOKEN_BEDROCK=anything"
+    )

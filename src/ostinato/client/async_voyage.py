@@ -185,12 +185,13 @@ class AsyncVoyage:
         if shows():
             show_answer(opened.status, opened.headers, None)
         try:
-            if request.streams(opened.status, opened.headers):
-                source = AsyncSource(opened, request.route.wire.framing, running_loop())
+            first = await anext(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
+            if request.streams(opened.status, opened.headers, first):
+                source = AsyncSource(opened, request.route.wire.framing, first, running_loop())
                 if flight.opened(token, source):
                     return
             else:
-                answered = Answered(opened.status, opened.headers, await opened.read())
+                answered = Answered(opened.status, opened.headers, first + await opened.read())
                 request.land(flight, token, answered)
         except BaseException:
             await opened.aclose()

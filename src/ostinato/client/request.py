@@ -93,9 +93,14 @@ class Request:
             show_request(out)
         return out
 
-    def streams(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Return whether an answer to a request for a stream is one: some servers send the whole body anyhow."""
-        return 200 <= status < 300 and "json" not in headers.get("content-type", "").replace("jsonl", "")
+    def streams(self, status: int, headers: Mapping[str, str], first: bytes) -> bool:
+        """Return whether an answer to a request for a stream is one: some servers send the whole body anyhow.
+
+        `first` are its first bytes: some say it were JSON when it is none.
+        """
+        if not 200 <= status < 300:
+            return False
+        return "json" not in headers.get("content-type", "") or first.lstrip()[:1] not in {b"{", b"["}
 
     def retry_delay(self, error: OstinatoError, attempt: int) -> float | None:
         """Return the seconds to wait before trying again after the `attempt`-th try, or None to give up."""

@@ -47,12 +47,14 @@ class Framing:
 class Source:
     """A stream that is read by waiting."""
 
-    __slots__ = ("_framing", "_opened", "_pieces")
+    __slots__ = ("_first", "_framing", "_opened", "_pieces")
     home = None
 
-    def __init__(self, opened: Opened, framing: Literal["sse", "eventstream"]) -> None:
+    def __init__(self, opened: Opened, framing: Literal["sse", "eventstream"], first: bytes) -> None:
+        """`first` was read already."""
         self._opened = opened
         self._pieces = iter(opened)
+        self._first = first
         self._framing = Framing(framing)
 
     def pull(self) -> list[bytes] | None:
@@ -60,6 +62,10 @@ class Source:
 
         Raises: APIError: the connection failed, or an event is cut short.
         """
+        first, self._first = self._first, b""
+        events = self._framing.events(first) if first else []
+        if events:
+            return events
         for piece in self._pieces:
             events = self._framing.events(piece)
             if events:
@@ -81,13 +87,19 @@ class Source:
 class AsyncSource:
     """A stream that is read by awaiting, on the event loop that opened it."""
 
-    __slots__ = ("_framing", "_opened", "_pieces", "home")
+    __slots__ = ("_first", "_framing", "_opened", "_pieces", "home")
 
     def __init__(
-        self, opened: AsyncOpened, framing: Literal["sse", "eventstream"], home: asyncio.AbstractEventLoop
+        self,
+        opened: AsyncOpened,
+        framing: Literal["sse", "eventstream"],
+        first: bytes,
+        home: asyncio.AbstractEventLoop,
     ) -> None:
+        """`first` was read already."""
         self._opened = opened
         self._pieces = aiter(opened)
+        self._first = first
         self._framing = Framing(framing)
         self.home = home
 
@@ -96,6 +108,10 @@ class AsyncSource:
 
         Raises: APIError: the connection failed, or an event is cut short.
         """
+        first, self._first = self._first, b""
+        events = self._framing.events(first) if first else []
+        if events:
+            return events
         async for piece in self._pieces:
             events = self._framing.events(piece)
             if events:

@@ -164,12 +164,13 @@ class Voyage:
         if shows():
             show_answer(opened.status, opened.headers, None)
         try:
-            if request.streams(opened.status, opened.headers):
-                source = Source(opened, request.route.wire.framing)
+            first = next(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
+            if request.streams(opened.status, opened.headers, first):
+                source = Source(opened, request.route.wire.framing, first)
                 if flight.opened(token, source):
                     return
             else:
-                answered = Answered(opened.status, opened.headers, opened.read())
+                answered = Answered(opened.status, opened.headers, first + opened.read())
                 request.land(flight, token, answered)
         except BaseException:
             opened.close()
