@@ -23,8 +23,6 @@ from ostinato.testing.emulator import Emulator, Reply
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NOT_FOR_USERS = {"type", "clock", "in_flight"}
-"""Settings and counters that the page shows otherwise, or that tests alone need."""
 FENCE = re.compile(r"^```(?P<language>\w+)(?P<marks>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -50,13 +48,23 @@ def named(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if next(snippets(page, "python"), None)], ids=named)
-def test_the_snippets_of_a_page_run_in_order(
-    page: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def _reader(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Stand in an empty folder, with a key of every vendor, and with the emulator behind every address."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-documentation")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+    for name in ("OPENAI", "DEEPSEEK"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-of-the-documentation")
+        monkeypatch.setenv(f"{name}_BASE_URL", emulator.base_url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-of-the-documentation")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", emulator.anthropic_url)
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "sk-of-the-documentation")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.bedrock_url)
+
+
+@pytest.mark.usefixtures("_reader")
+@pytest.mark.parametrize("page", [page for page in PAGES if next(snippets(page, "python"), None)], ids=named)
+def test_the_snippets_of_a_page_run_in_order(page: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
 
     for snippet in snippets(page, "python"):
@@ -65,14 +73,9 @@ def test_the_snippets_of_a_page_run_in_order(
             exec(code, namespace)
 
 
+@pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize("example", EXAMPLES, ids=named)
-def test_an_example_runs_twice(
-    example: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-documentation")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
-
+def test_an_example_runs_twice(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (["record"], []):
         monkeypatch.setattr(sys, "argv", [str(example), *arguments])
         runpy.run_path(str(example), run_name="__main__")
@@ -149,7 +152,7 @@ def test_every_control_and_mode_of_the_cache_is_documented() -> None:
 
 def test_every_setting_and_counter_of_the_cache_is_documented() -> None:
     page = (ROOT / "docs" / "response-cache.md").read_text(encoding="utf-8")
-    names = {*inspect.signature(Cache).parameters, *Cache.memory().stats()} - NOT_FOR_USERS
+    names = {*inspect.signature(Cache).parameters, *Cache.memory().stats()}
 
     assert {name for name in names if f"`{name}`" not in page} == set()
 

@@ -292,7 +292,7 @@ class Usage(Record):
 class Answer(Record):
     """What every kind of answer carries beside its JSON: where it came from, and who can price it."""
 
-    __slots__ = ("_cache_hit", "_cache_key", "_pricer", "_provider", "_runs")
+    __slots__ = ("_cache_hit", "_cache_key", "_notes", "_pricer", "_provider", "_runs")
     _cache_hit: bool
     _cache_key: bytes | None
     _pricer: Callable[[Answer], Any]
@@ -327,7 +327,10 @@ class Answer(Record):
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
-        """`cache_hit`, `cache_key` and `response_cost`, where LiteLLM's users look for them."""
+        """`cache_hit`, `cache_key` and `response_cost`, where LiteLLM's users look for them.
+
+        `notes` says what could not be kept of what the call asked for, such as the ttl of a cache mark.
+        """
         try:
             key = self._cache_key
         except AttributeError:
@@ -336,6 +339,7 @@ class Answer(Record):
             "cache_hit": self.cache_hit,
             "cache_key": None if key is None else key.hex(),
             "response_cost": self.cost,
+            "notes": getattr(self, "_notes", ()),
         }
 
     def __contains__(self, name: object) -> bool:

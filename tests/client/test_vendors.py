@@ -241,6 +241,47 @@ def test_marked_prompt_is_written_then_read(name: str, emulator: Emulator) -> No
     assert second.uncached_tokens == second.prompt_tokens - second.prompt_tokens_details.cached_tokens
 
 
+def test_openai_models_with_breakpoints_get_them_for_marks(emulator: Emulator) -> None:
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    messages = [
+        {"role": "system", "content": LONG, "cache_control": mark},
+        *[{"role": "user", "content": [{"type": "text", "text": f"{n}", "cache_control": mark}]} for n in range(3)],
+        {"role": "assistant", "content": "ok", "cache_control": mark},
+        {"role": "user", "content": "q"},
+    ]
+    with Cache.memory():
+        first = completion("openai/gpt-5.6", messages)
+        assert completion("openai/gpt-5.6", [{**m, "cache_control": None} for m in messages]).cache_hit
+
+    sent = emulator.calls[0].body["messages"]
+    assert [bool("prompt_cache_breakpoint" in str(message)) for message in sent] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert sent[1]["content"][0]["prompt_cache_breakpoint"] == {"mode": "explicit"}
+    assert b"cache_control" not in emulator.calls[0].raw
+    assert first.usage.prompt_tokens > 1000
+
+
+def test_ttl_that_cannot_be_kept_is_warned_of_once_and_told(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = "bedrock/anthropic.claude-3-7-sonnet-20250219-v1:0", MODELS["bedrock converse"]
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    messages = [{"role": "user", "content": [{"type": "text", "text": LONG, "cache_control": mark}]}]
+    with ostinato.Client() as client, caplog.at_level("WARNING", "ostinato"):
+        told = [client.completion(model, messages)._hidden_params["notes"] for model in (old, old, new)]
+
+    assert ["5 minutes" in str(notes) for notes in told] == [True, True, False]
+    assert len([record for record in caplog.records if "5 minutes" in record.getMessage()]) == 1
+    assert b"1h" not in emulator.calls[0].raw
+    assert b"1h" in emulator.calls[2].raw
+
+
 @pytest.mark.parametrize("name", ["openai", "deepseek", "groq"])
 def test_vendors_without_marks_never_see_one(name: str, emulator: Emulator) -> None:
     marked = {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral"}}

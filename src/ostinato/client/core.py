@@ -69,6 +69,7 @@ class Core:
         self._known = Memo(16 << 20)
         """Snapshot of a call → (its store key, why it bypasses the cache)."""
         self._warned = False
+        self._noted: set[str] = set()
 
     def _route(self, model: str) -> Route:
         try:
@@ -148,6 +149,9 @@ class Core:
             extra_headers=extra_headers,
             extra_query=extra_query,
         )
+        for note in set(request.built.notes) - self._noted:
+            self._noted.add(note)
+            warn("%s: %s", settings.model, note)
         seat = None
         if binding is not None:
             seat = self._seat(settings, request, binding, raw)
@@ -219,13 +223,16 @@ def name(completion: Completion, route: Route, body_bytes: bytes) -> None:
         completion["model"] = route.name
 
 
-def paid_completion(flight: Flight, route: Route, key: bytes | None, params: Mapping[str, Any]) -> Completion:
+def paid_completion(flight: Flight, request: Request, key: bytes | None, params: Mapping[str, Any]) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
+    route = request.route
     completion = route.wire.parse(flight.body(), flight.headers)
     if route.names:
         name(completion, route, flight.body_bytes)
     completion._cache_key = key
     completion._pricer = route.priced_by(params)
+    if request.built.notes:
+        completion._notes = request.built.notes
     return completion
 
 

@@ -77,7 +77,7 @@ class Voyage:
         if isinstance(answer, Entry):
             self._refresh_if_stale(answer)
             return completion_of(answer, route, params)
-        return paid_completion(answer, route, seat.key if seat is not None else None, params)
+        return paid_completion(answer, self._request, seat.key if seat is not None else None, params)
 
     def stream(self, params: Mapping[str, Any]) -> Stream:
         """Carry the ride out up to the first byte, and return the stream of the rest."""

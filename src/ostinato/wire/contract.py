@@ -56,6 +56,8 @@ class Built(msgspec.Struct, frozen=True):
     """The JSON body. Shares nothing mutable with the caller that a later step changes."""
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Headers that the call asks for and that change the answer (`anthropic-beta`, …), names in lower case."""
+    notes: tuple[str, ...] = ()
+    """What could not be kept of what the caller asked for, and was left out all the same."""
 
 
 class Fold(Protocol):

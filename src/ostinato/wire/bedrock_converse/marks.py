@@ -42,11 +42,15 @@ def mark_end(blocks: list[Json], point: Json | None) -> None:
             return
 
 
-def settle(body: Json, traits: Traits) -> None:
+NO_HOUR = "this model keeps marked prompts for 5 minutes: the ttl of a cache mark was left out"
+
+
+def settle(body: Json, traits: Traits) -> tuple[str, ...]:
     """Leave in `body` the marks that its model takes, four at most: the oldest of the messages give way first.
 
-    Lists of blocks are replaced, blocks are not changed.
+    Lists of blocks are replaced, blocks are not changed. Return what could not be kept.
     """
+    notes: tuple[str, ...] = ()
     tools = body.get("toolConfig", {}).get("tools")
     lists: list[tuple[Json, str, bool]] = [(body["toolConfig"], "tools", True)] if isinstance(tools, list) else []
     if isinstance(body.get("system"), list):
@@ -56,6 +60,8 @@ def settle(body: Json, traits: Traits) -> None:
     for holder, name, is_tools in lists:
         blocks = holder[name]
         if any(POINT in block for block in blocks):
+            if traits.caches and not traits.hour and any("ttl" in block.get(POINT, ()) for block in blocks):
+                notes = (NO_HOUR,)
             holder[name] = blocks = _taken(blocks, traits, tools=is_tools)
             found += [(holder, name, index) for index, block in enumerate(blocks) if POINT in block]
     over = len(found) - LIMIT
@@ -63,6 +69,7 @@ def settle(body: Json, traits: Traits) -> None:
         in_order = [mark for mark in found if mark[1] == "content"] + [mark for mark in found if mark[1] != "content"]
         for holder, name, index in sorted(in_order[:over], key=lambda mark: -mark[2]):
             holder[name] = [block for place, block in enumerate(holder[name]) if place != index]
+    return notes
 
 
 def _taken(blocks: list[Json], traits: Traits, *, tools: bool) -> list[Json]:

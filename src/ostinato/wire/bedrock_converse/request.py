@@ -65,7 +65,9 @@ _TIERS = frozenset({"default", "flex", "priority", "reserved"})
 def build(call: Call, provider: Provider) -> Built:
     """Return the request for `call`; see `Wire.build`."""
     try:
-        return Built(f"/model/{quote(call.model, safe='')}/converse", _Request(call).body())
+        request = _Request(call)
+        body = request.body()
+        return Built(f"/model/{quote(call.model, safe='')}/converse", body, notes=request.notes)
     except (BadRequestError, UnsupportedParamsError) as error:
         error.provider = provider.name
         raise
@@ -102,6 +104,8 @@ class _Request:
         self._system: list[Json] = []
         self._tools: list[Json] = []
         self._choice: Any = None
+        self.notes: tuple[str, ...] = ()
+        """What could not be kept of the caller's marks."""
 
     def body(self) -> Json:
         params = {name: value for name, value in self._call.params.items() if value is not None}
@@ -121,7 +125,7 @@ class _Request:
             mark_end(turns[-1]["content"], point_of(check_json(params.get("cache_control"), "cache_control")))
         except Flaw as flaw:
             raise flaw.at("cache_control") from None
-        settle(self._body, self._traits)
+        self.notes = settle(self._body, self._traits)
         return self._body | _extra(params.get("extra_body"))
 
     def _refuse(self, name: str, why: str = "") -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.contract import Built, Call, Json
+from ostinato.wire.openai_chat.breakpoints import takes_breakpoints, with_breakpoints
 from ostinato.wire.openai_chat.schema import strict_format
 from ostinato.wire.values import Flaw, check_json, kind_of, mapping, plain_object
 
@@ -78,6 +79,8 @@ def _body(call: Call, vendor: bool) -> Json:  # noqa: FBT001 - a keyword costs a
         _place_max_tokens(body, strict=call.strict)
     if not call.model.isascii():
         check_json(call.model, "model")
+    if vendor and takes_breakpoints(call.model):
+        body["messages"] = with_breakpoints(body["messages"])
     body["messages"] = _messages(body["messages"])
     return body
 
