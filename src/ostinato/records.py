@@ -327,10 +327,7 @@ class Answer(Record):
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
-        """`cache_hit`, `cache_key` and `response_cost`, where LiteLLM's users look for them.
-
-        `notes` says what could not be kept of what the call asked for, such as the ttl of a cache mark.
-        """
+        """`cache_hit`, `cache_key`, `response_cost`; `notes` says what of the call could not be kept (a mark's ttl)."""
         try:
             key = self._cache_key
         except AttributeError:

@@ -243,7 +243,7 @@ def test_marked_prompt_is_written_then_read(name: str, emulator: Emulator) -> No
 
 def test_openai_models_with_breakpoints_get_them_for_marks(emulator: Emulator) -> None:
     mark = {"type": "ephemeral", "ttl": "1h"}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "system", "content": LONG, "cache_control": mark},
         *[{"role": "user", "content": [{"type": "text", "text": f"{n}", "cache_control": mark}]} for n in range(3)],
         {"role": "assistant", "content": "ok", "cache_control": mark},
