@@ -12,7 +12,7 @@ CODE := $(wildcard src tests scripts bench examples)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo test check format lint types contracts shape soak bench prices docs constraints wheel clean
+.PHONY: help demo test check format lint types contracts shape soak bench traffic prices docs constraints wheel clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -45,6 +45,9 @@ soak: $(VENV)/.stamp-dev ## the long runs
 
 bench: $(VENV)/.stamp-dev ## the benchmarks, beside their floors
 	@for path in bench/[a-z]*.py; do $(PY) -m bench.$$(basename $$path .py) || exit 1; done
+
+traffic: $(VENV)/.stamp-dev ## every recorded exchange through the public call, as a table
+	@$(PY) -m scripts.traffic_table
 
 prices: $(VENV)/.stamp-dev ## the price table anew, from its dated sources
 	@$(PY) scripts/make_prices.py
