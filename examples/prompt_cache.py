@@ -38,8 +38,7 @@ def main() -> None:
             end="",
         )
         print(f"{usage.cache_read_input_tokens or 0:,} read, {usage.uncached_tokens or 0:,} neither")
-        saving = answer.cost_details.prompt_cache_saving
-        print(f"  ${answer.cost:.6f}, that is ${float(saving):.6f} less than without the prompt cache")
+        print(f"  ${answer.cost:.6f}; without the prompt cache ${answer.cost_details.without_prompt_cache:.6f}")
 
 
 if __name__ == "__main__":

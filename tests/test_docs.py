@@ -24,7 +24,8 @@ from ostinato.testing.emulator import Emulator, Reply
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(?P<language>\w+)(?P<marks>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+LINK = re.compile(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,25 @@ def test_a_make_target_that_is_shown_exists(page: str, words: list[str]) -> None
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_a_link_to_a_file_leads_to_one(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
-    missing = [target for target in LINK.findall(text) if not (page.parent / target).exists()]
+    missing = []
+    for name, anchor in LINK.findall(text):
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            missing.append((name, anchor))
 
     assert missing == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as the pages are built with them."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    shown = re.findall(r"([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert sorted(shown) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
 
 
 def test_every_error_is_documented() -> None:

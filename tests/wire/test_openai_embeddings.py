@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ostinato.errors import APIResponseError, AuthenticationError, BadRequestError
-from ostinato.wire.openai_embeddings import build_embeddings, join_embeddings, split_embeddings
+from ostinato.wire.openai_embeddings import build_embeddings, split_embeddings
 from tests.corpus import OPENAI_SPEAKING, open_records
 
 
@@ -66,22 +66,6 @@ def test_an_error_inside_a_200_is_raised() -> None:
     with pytest.raises(AuthenticationError) as caught:
         split_embeddings({"error": {"message": "m", "code": "invalid_api_key"}}, {"x-request-id": "r"})
     assert caught.value.request_id == "r"
-
-
-def test_items_join_to_an_answer_numbered_anew_that_leaves_them_alone() -> None:
-    stored = [items(5)["data"][0], items(3)["data"][0]]
-
-    answer = join_embeddings(stored, model="m", usage={"prompt_tokens": 3, "total_tokens": 3})
-
-    assert [(vector.index, vector.embedding) for vector in answer.data] == [(0, [5.0]), (1, [3.0])]
-    assert (answer.object, answer.model) == ("list", "m")
-    assert answer.usage is not None
-    assert (answer.usage.prompt_tokens, answer.usage.total_tokens) == (3, 3)
-    assert [item["index"] for item in stored] == [5, 3]
-
-
-def test_an_answer_without_known_usage_has_none() -> None:
-    assert "usage" not in join_embeddings(items(0)["data"], model="m", usage=None)
 
 
 def test_recorded_requests_and_answers_go_through_unchanged() -> None:

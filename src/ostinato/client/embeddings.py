@@ -13,7 +13,7 @@ from ostinato.client.request import Request, chosen_key, endpoint
 from ostinato.client.route import NOT_SENT
 from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.records import Embeddings, Usage
-from ostinato.wire.openai_embeddings import build_embeddings, split_embeddings
+from ostinato.wire.openai_embeddings import build_embeddings, item_wire, split_embeddings
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -58,15 +58,15 @@ class EmbeddingCall:
         )
 
     def _seat_inputs(self, cache: Cache, policy: Policy) -> None:
-        tag = policy.scope.tag()
+        tag, wire = policy.scope.tag(), item_wire(self._route.wire)
         places: dict[bytes, int] = {}
         for value in self.inputs:
             key = self._key(cache, policy, value)
             index = places.get(key)
             if index is None:
                 index = places[key] = len(self.places)
-                seat = Seat(cache, policy, tag + key, "embedding", "openai_embeddings", self._settings.model)
-                ride = Ride(self._route.wire, cache=cache, seat=seat, streams=False, retry_delay=lambda *_: None)
+                seat = Seat(cache, policy, tag + key, "embedding", wire.name, self._settings.model)
+                ride = Ride(wire, cache=cache, seat=seat, streams=False, retry_delay=lambda *_: None)
                 self.places.append(Place(value, ride))
             self._order.append(index)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostinato.errors import APIResponseError, BadRequestError
-from ostinato.records import Embeddings
-from ostinato.wire.contract import Built, Json
+from ostinato.wire.contract import Built, Json, Wire
 from ostinato.wire.openai_chat.failure import event_error, request_id
-from ostinato.wire.openai_chat.usage import usage_record
 from ostinato.wire.values import check_json, kind_of
 
 _NOT_SENT = frozenset({"extra_body", "stream"})
@@ -48,6 +48,11 @@ def _is_tokens(item: Any) -> bool:
     return isinstance(item, list | tuple) and bool(item) and all(type(token) is int for token in item)
 
 
+def item_wire(wire: Wire) -> Wire:
+    """Return `wire` for entries that each hold one item of an answer, whole since `split_embeddings` gave it."""
+    return replace(wire, name="openai_embeddings", incomplete=lambda _: None)
+
+
 def split_embeddings(body: Any, headers: Mapping[str, str] | None = None) -> list[Json]:
     """Return the items of an answer, in the order of the inputs.
 
@@ -69,15 +74,3 @@ def split_embeddings(body: Any, headers: Mapping[str, str] | None = None) -> lis
     if sorted(indexes, key=str) != sorted(range(len(data)), key=str):
         raise APIResponseError(f"the items of the answer do not number its inputs: {indexes[:10]}")
     return [item for _, item in sorted(zip(indexes, data, strict=True), key=lambda pair: pair[0])]
-
-
-def join_embeddings(items: Sequence[Json], *, model: str, usage: Json | None) -> Embeddings:
-    """Return items as one answer, numbered anew in the order given.
-
-    `model` is the vendor's own name for what answered. `usage` is the vendor's, for the items that were paid for;
-    None where it is not known.
-    """
-    answer = Embeddings(object="list", data=[{**item, "index": index} for index, item in enumerate(items)], model=model)
-    if usage:
-        answer["usage"] = usage_record(usage)
-    return answer
