@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("ostinato", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ostinato")
 
-_PRIVATE = re.compile(r"(OPENAI|ANTHROPIC|DEEPSEEK|AWS|OSTINATO)_|.*_proxy$", re.IGNORECASE)
+_PRIVATE = re.compile(
+    r"[A-Z_]+_(API_KEY|API_BASE|BASE_URL|API_VERSION)$|(OPENAI|ANTHROPIC|AZURE|AWS|OSTINATO)_|.*_proxy$", re.IGNORECASE
+)
 _KEPT = {"OSTINATO_TRAFFIC"}
 
 

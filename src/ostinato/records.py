@@ -178,9 +178,8 @@ class Message(Record):
     def content_parts(self) -> list[Any]:
         """The parts as the vendor sent them; a plain text is one text part, no content none."""
         value = dict.get(self, "content")
-        if type(value) is list:
-            return value
-        return [] if value is None else [{"type": "text", "text": value}]
+        plain = [] if value is None else [{"type": "text", "text": value}]
+        return value if type(value) is list else plain
 
     def __getitem__(self, name: str) -> Any:
         return self.content if name == "content" and "content" in self else super().__getitem__(name)
@@ -292,7 +291,7 @@ class Usage(Record):
 class Answer(Record):
     """What every kind of answer carries beside its JSON: where it came from, and who can price it."""
 
-    __slots__ = ("_cache_hit", "_cache_key", "_notes", "_pricer", "_provider", "_runs")
+    __slots__ = ("_cache_hit", "_cache_key", "_free", "_notes", "_pricer", "_provider", "_runs")
     _cache_hit: bool
     _cache_key: bytes | None
     _pricer: Callable[[Answer], Any]
@@ -308,13 +307,22 @@ class Answer(Record):
 
     @property
     def cost(self) -> float | None:
-        """US dollars paid for this answer now: 0 when the response cache gave it, None when unknown."""
-        return 0.0 if self.cache_hit else _dollars(self.cost_details)
+        """US dollars paid for this answer now: 0 for a hit and for who joined another's call, None when unknown."""
+        return 0.0 if self._paid_nothing else self._price
 
     @property
     def saved_cost(self) -> float | None:
-        """US dollars that a hit would have cost: 0 for an answer that was paid for, None when unknown."""
-        return _dollars(self.cost_details) if self.cache_hit else 0.0
+        """US dollars that an answer for nothing would have cost: 0 for one that was paid for, None when unknown."""
+        return self._price if self._paid_nothing else 0.0
+
+    @property
+    def _price(self) -> float | None:
+        details = self.cost_details
+        return None if details is None else float(details)
+
+    @property
+    def _paid_nothing(self) -> bool:
+        return self.cache_hit or getattr(self, "_free", False)
 
     @property
     def cost_details(self) -> Any:
@@ -344,10 +352,6 @@ class Answer(Record):
 
     def __getitem__(self, name: str) -> Any:
         return self.cache_hit if name == "cache" else Record.__getitem__(self, name)
-
-
-def _dollars(cost: Any) -> float | None:
-    return None if cost is None else float(cost)
 
 
 class Completion(Answer):

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from ostinato import APIResponseError, BadRequestError, Cache, RateLimitError, aembedding, embedding
+from ostinato import (
+    APIResponseError,
+    BadRequestError,
+    Cache,
+    ConfigurationError,
+    RateLimitError,
+    aembedding,
+    embedding,
+)
 from ostinato.testing.emulator import Emulator, Reply
 
 MODEL = "openai/text-embedding-3-small"
@@ -117,6 +125,12 @@ def test_vendor_that_gives_too_few_is_an_error_and_nothing_is_stored(
 
     assert cache.stats()["stored"] == 0
     assert cache.stats()["in_flight"] == 0
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-sonnet-4-5", "bedrock/amazon.titan-embed-text-v2:0"])
+def test_vendor_without_embeddings_here_is_an_error(model: str, embed: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigurationError, match="no embeddings"):
+        embed(model, "a")
 
 
 def test_error_of_the_vendor_is_raised(embed: Callable[..., Any], emulator: Emulator) -> None:

@@ -93,6 +93,31 @@ def test_threads_and_tasks_streamed_and_whole_pay_once_together(
     assert len(emulator.calls) == 1
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+def test_who_joins_pays_nothing(
+    streams: bool, emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
+) -> None:
+    emulator.script(Reply(gate=gate))
+    cache = Cache.memory()
+
+    def money() -> tuple[float | None, float | None]:
+        if not streams:
+            answer = completion(MODEL, HELLO, cache=cache)
+            return answer.cost, answer.saved_cost
+        stream = completion(MODEL, HELLO, cache=cache, stream=True)
+        list(stream)
+        return stream.cost, stream.saved_cost
+
+    futures = [pool.submit(money) for _ in range(5)]
+    until(joined(cache, 4))
+    gate.set()
+
+    paid = [future.result(LONG_S) for future in futures]
+    price = max(cost or 0.0 for cost, _ in paid)
+    assert price > 0
+    assert sorted(paid) == [(0.0, price)] * 4 + [(price, 0.0)]
+
+
 def test_follower_sees_what_came_before_it_joined_and_then_the_rest(
     emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
 ) -> None:

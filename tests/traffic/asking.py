@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import ostinato
-from ostinato import Cache, OstinatoError
+from ostinato import Cache, OstinatoError, api
 from ostinato.providers import PROVIDERS
 from tests.traffic.replay import RECORD_HEADER
 from tests.traffic.told import Json
@@ -62,7 +62,6 @@ class Caller:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client, self._async_client = ostinato.Client(), ostinato.AsyncClient()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -71,8 +70,8 @@ class Caller:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._client.close()
-        self._await(self._async_client.aclose())
+        self._await(api._async_client.aclose())
+        api._client.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -109,9 +108,9 @@ class Caller:
         heard = Heard()
         try:
             heard.whole = (
-                self._await(self._async_client.aembedding(**call))
+                self._await(ostinato.aembedding(**call))
                 if self.awaits(record)
-                else self._client.embedding(**call)
+                else ostinato.embedding(**call)
             )
         except OstinatoError as error:
             heard.error = error
@@ -134,7 +133,7 @@ class Caller:
         return heard
 
     def _waited(self, heard: Heard, stream: bool, call: Json) -> None:
-        answer = self._client.completion(**call, stream=stream)
+        answer = ostinato.completion(**call, stream=stream)
         if not stream:
             heard.whole = answer
             return
@@ -143,7 +142,7 @@ class Caller:
             heard.chunks.append(chunk)
 
     async def _awaited(self, heard: Heard, stream: bool, call: Json) -> None:
-        answer = await self._async_client.acompletion(**call, stream=stream)
+        answer = await ostinato.acompletion(**call, stream=stream)
         if not stream:
             heard.whole = answer
             return

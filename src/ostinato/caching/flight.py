@@ -295,6 +295,10 @@ class Flight:
             source, self.source = self.source, None
             return source
 
+    def paid_by(self, reader: Reader) -> bool:
+        """Return whether `reader` opened the way upstream: who joined pays nothing."""
+        return self._owner is reader
+
     @property
     def over(self) -> bool:
         """Whether the flight has landed or failed."""

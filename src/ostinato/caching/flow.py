@@ -193,6 +193,11 @@ class Ride:
         return Ride(self._wire, cache=self.cache, seat=self.seat, streams=False, retry_delay=self._retry_delay)
 
     @property
+    def paid(self) -> bool:
+        """Whether this call went upstream; one that joined another paid nothing."""
+        return self.flight is None or self.reader is None or self.flight.paid_by(self.reader)
+
+    @property
     def counters(self) -> Counters:
         """Where this ride's cache counts."""
         assert self.cache is not None  # noqa: S101  # asked of a seated ride alone

@@ -80,7 +80,9 @@ class Address:
         version = api_version or Environment(VERSION_ENV).first()
         base = self.base_url.removesuffix("/openai/v1").removesuffix("/openai")
         if version:
-            self.base_url = f"{base}/openai/deployments/{self._found.name}"
+            dated = f"{base}/openai"
+            responses = self._found.wire == "openai_responses"
+            self.base_url = dated if responses else f"{dated}/deployments/{self._found.name}"
             self.query = {"api-version": version}
         else:
             self.base_url = f"{base}/openai/v1"

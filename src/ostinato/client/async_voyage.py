@@ -13,7 +13,7 @@ from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.moves import Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
-from ostinato.client.core import completion_of, paid_completion, replayed
+from ostinato.client.core import completion_of, landed_completion, replayed
 from ostinato.client.source import AsyncSource, keep_until_done, running_loop
 from ostinato.client.streams import AsyncStream, Reading
 from ostinato.client.verbose import show_answer, show_events, shows
@@ -77,11 +77,10 @@ class AsyncVoyage:
     async def completion(self, params: Mapping[str, Any]) -> Completion:
         """Carry the ride out and return its answer."""
         answer = await self.answer()
-        route, seat = self._request.route, self._ride.seat
         if isinstance(answer, Entry):
             self._refresh_if_stale(answer)
-            return completion_of(answer, route, params)
-        return paid_completion(answer, self._request, seat.key if seat is not None else None, params)
+            return completion_of(answer, self._request.route, params)
+        return landed_completion(answer, self._request, self._ride, params)
 
     async def stream(self, params: Mapping[str, Any]) -> AsyncStream:
         """Carry the ride out up to the first byte, and return the stream of the rest."""
@@ -102,7 +101,7 @@ class AsyncVoyage:
         self._pending = step
         seat = self._ride.seat
         key = seat.key if seat is not None else None
-        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave)
+        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave, ride=self._ride)
         return AsyncStream(self._events(), reading)
 
     async def _events(self) -> AsyncIterator[Event]:

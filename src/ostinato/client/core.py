@@ -223,14 +223,15 @@ def name(completion: Completion, route: Route, body_bytes: bytes) -> None:
         completion["model"] = route.name
 
 
-def paid_completion(flight: Flight, request: Request, key: bytes | None, params: Mapping[str, Any]) -> Completion:
+def landed_completion(flight: Flight, request: Request, ride: Ride, params: Mapping[str, Any]) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
     route = request.route
     completion = route.wire.parse(flight.body(), flight.headers)
     if route.names:
         name(completion, route, flight.body_bytes)
-    completion._cache_key = key
+    completion._cache_key = None if ride.seat is None else ride.seat.key
     completion._pricer = route.priced_by(params)
+    completion._free = not ride.paid
     if request.built.notes:
         completion._notes = request.built.notes
     return completion

@@ -11,7 +11,7 @@ from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
 from ostinato.client.request import Request, chosen_key, endpoint
 from ostinato.client.route import NOT_SENT
-from ostinato.errors import APIResponseError, BadRequestError
+from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError
 from ostinato.records import Embeddings, Usage
 from ostinato.wire.openai_embeddings import build_embeddings, item_wire, split_embeddings
 
@@ -27,6 +27,8 @@ class EmbeddingCall:
     """One call for embeddings, taken apart into its inputs and put together again."""
 
     def __init__(self, settings: Settings, route: Route, binding: tuple[Cache, Policy] | None) -> None:
+        if route.wire.name not in {"openai_chat", "openai_responses"}:
+            raise ConfigurationError(f"provider {route.provider.name!r} has no embeddings here")
         self._settings = settings
         self._route = route
         params = {name: value for name, value in settings.params.items() if value is not None and name not in NOT_SENT}

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from ostinato.caching.flow import Ride
     from ostinato.client.route import Route
     from ostinato.records import Chunk, Usage
     from ostinato.wire.contract import Event
@@ -18,7 +19,7 @@ class Reading:
     and with it the way upstream.
     """
 
-    __slots__ = ("_include_usage", "_pricer", "_translator", "cache_hit", "cache_key", "counted", "leave")
+    __slots__ = ("_include_usage", "_pricer", "_ride", "_translator", "cache_hit", "cache_key", "counted", "leave")
 
     def __init__(
         self,
@@ -28,7 +29,9 @@ class Reading:
         cache_hit: bool,
         cache_key: bytes | None,
         leave: Callable[[], None] | None = None,
+        ride: Ride | None = None,
     ) -> None:
+        self._ride = ride
         self._translator = route.wire.translator()
         options = params.get("stream_options")
         self._include_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
@@ -54,6 +57,7 @@ class Reading:
             if dict.get(chunk, "usage") is not None:
                 self.counted = chunk
                 chunk._pricer = self._pricer
+                chunk._free = self._ride is not None and not self._ride.paid
                 if not self._include_usage and not dict.get(chunk, "choices"):
                     return [other for other in chunks if other is not chunk]
         return chunks

@@ -11,7 +11,7 @@ from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.moves import Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
-from ostinato.client.core import completion_of, paid_completion, replayed
+from ostinato.client.core import completion_of, landed_completion, replayed
 from ostinato.client.source import Source, running_loop
 from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
@@ -73,11 +73,10 @@ class Voyage:
     def completion(self, params: Mapping[str, Any]) -> Completion:
         """Carry the ride out and return its answer."""
         answer = self.answer()
-        route, seat = self._request.route, self._ride.seat
         if isinstance(answer, Entry):
             self._refresh_if_stale(answer)
-            return completion_of(answer, route, params)
-        return paid_completion(answer, self._request, seat.key if seat is not None else None, params)
+            return completion_of(answer, self._request.route, params)
+        return landed_completion(answer, self._request, self._ride, params)
 
     def stream(self, params: Mapping[str, Any]) -> Stream:
         """Carry the ride out up to the first byte, and return the stream of the rest."""
@@ -98,7 +97,7 @@ class Voyage:
         self._pending = step
         seat = self._ride.seat
         key = seat.key if seat is not None else None
-        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave)
+        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave, ride=self._ride)
         return Stream(self._events(), reading)
 
     def _events(self) -> Generator[Event, None, None]:
