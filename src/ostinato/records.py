@@ -275,10 +275,7 @@ class Usage(Record):
     @property
     def raw(self) -> dict[str, Any]:
         """The usage as the vendor sent it."""
-        try:
-            return cast("dict[str, Any]", self._raw)
-        except AttributeError:
-            return self
+        return cast("dict[str, Any]", getattr(self, "_raw", self))
 
     @property
     def uncached_tokens(self) -> int:
