@@ -17,6 +17,7 @@ from ostinato import (
     ServiceUnavailableError,
     aembedding,
     completion,
+    completion_cost,
     embedding,
 )
 from ostinato.testing.emulator import Emulator, Reply
@@ -103,6 +104,7 @@ def test_who_joins_pays_nothing(
     def money() -> tuple[float | None, float | None]:
         if not streams:
             answer = completion(MODEL, HELLO, cache=cache)
+            assert completion_cost(answer) == answer.cost
             return answer.cost, answer.saved_cost
         stream = completion(MODEL, HELLO, cache=cache, stream=True)
         list(stream)

@@ -16,7 +16,7 @@ from ostinato.pricing.table import find, near, resolve
 from ostinato.wire.tokens import Tokens
 
 FREE = Cost()
-"""What an answer from the response cache costs."""
+"""What an answer from the response cache costs, or one that came by joining another's call."""
 
 
 def completion_cost(
@@ -57,7 +57,7 @@ def cost_details(
     at: datetime | float | None = None,
 ) -> Cost | None:
     """Return what an answer cost, exactly and by part: nothing for a hit, None and one warning where unknown."""
-    if getattr(completion_response, "_cache_hit", False):
+    if _attribute(completion_response, "_cache_hit") or _attribute(completion_response, "_free"):
         return FREE
     custom = _prices(custom_cost_per_token)
     return price_answer(completion_response, model=model, provider=custom_llm_provider, custom=custom, at=at)
