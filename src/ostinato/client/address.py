@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import AuthenticationError, ConfigurationError
@@ -115,8 +116,8 @@ class Address:
         return {"authorization": f"Bearer {key}"}
 
 
-def _printable(key: str, provider: Provider) -> str:
-    key = key.strip()
+def _printable(key: object, provider: Provider) -> str:
+    key = key.strip() if isinstance(key, str) else "\n"
     if not key.isascii() or not key.isprintable():
         raise AuthenticationError(
             f"the API key for provider {provider.name!r} has characters that no header can carry",
@@ -132,7 +133,9 @@ def _checked(base_url: object, provider: Provider) -> str:
     if isinstance(base_url, str):
         from urllib.parse import urlsplit
 
-        parts = urlsplit(base_url)
-        if parts.scheme in {"http", "https"} and parts.hostname:
-            return base_url.rstrip("/")
-    raise ConfigurationError(f"api_base must be an http:// or https:// URL, not {base_url!r}")
+        with suppress(ValueError):
+            parts = urlsplit(base_url)
+            if parts.scheme in {"http", "https"} and parts.hostname:
+                return base_url.rstrip("/")
+    # What was given instead is not shown: it may be a key in the wrong place, or hold a password.
+    raise ConfigurationError(f"api_base must be an http:// or https:// URL; that for {provider.name!r} is none")

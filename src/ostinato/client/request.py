@@ -10,7 +10,7 @@ import msgspec
 
 from ostinato.caching.key import Parts, custom_key, request_parts
 from ostinato.client.route import NOT_SENT
-from ostinato.client.verbose import show_request, shows
+from ostinato.client.verbose import SECRET_HEADERS, show_request, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.prompt_cache.points import place_points
 from ostinato.transport.exchange import Outgoing, Timeouts
@@ -36,7 +36,7 @@ _ACCEPTED = {"sse": "text/event-stream", "eventstream": "application/vnd.amazon.
 class Request:
     """What one call settles before anything is sent. Its `outgoing` is made when it is."""
 
-    __slots__ = ("address", "built", "extra_headers", "extra_query", "retries", "route", "timeouts")
+    __slots__ = ("address", "built", "extra_headers", "extra_query", "retries", "route", "secrets", "timeouts")
 
     def __init__(
         self,
@@ -54,8 +54,13 @@ class Request:
         self.built = built
         self.timeouts = Timeouts.of(timeout)
         self.retries = _USUAL_RETRIES if num_retries == 2 and type(num_retries) is int else RetryPolicy(num_retries)
-        self.extra_headers = dict(extra_headers or {})
-        self.extra_query = {**address.query, **(extra_query or {})}
+        self.extra_headers = _mapping("extra_headers", extra_headers)
+        for name, value in self.extra_headers.items():
+            if not isinstance(value, str):
+                raise ConfigurationError(f"header {name!r} must be text, not {type(value).__name__}")
+        self.extra_query = {**address.query, **_mapping("extra_query", extra_query)}
+        self.secrets: list[bytes] = []
+        """What was sent that nobody may see: a vendor may repeat it."""
 
     @property
     def url(self) -> str:
@@ -88,6 +93,7 @@ class Request:
         accept = _ACCEPTED[wire.framing] if stream else "application/json"
         headers = {"content-type": "application/json", "accept": accept, **self.headers}
         headers = {**self.address.authorization(url, headers, body), **headers}
+        self.secrets = [secret for name, value in headers.items() for secret in _secrets(name, value)]
         out = Outgoing("POST", url, headers, body, self.timeouts, stream)
         if shows():
             show_request(out)
@@ -108,7 +114,8 @@ class Request:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> OstinatoError:
         """Return the error that an unsuccessful answer means."""
-        error = self.route.wire.error(status, headers, body)
+        headers = {name: self.hidden(value.encode()).decode() for name, value in headers.items()}
+        error = self.route.wire.error(status, headers, self.hidden(body))
         error.provider = error.provider or self.route.provider.name
         return error
 
@@ -127,9 +134,16 @@ class Request:
             raise self._unreadable(f"no JSON object but a {type(body).__name__}", answered)
         error = self.route.wire.event_error(body)
         if error is not None:
+            error = self.route.wire.event_error(_decode(self.hidden(answered.body))) or error
             error.provider = error.provider or self.route.provider.name
             raise error
         return body
+
+    def hidden(self, text: bytes) -> bytes:
+        """Return what the vendor said without the secrets that were sent to it."""
+        for secret in self.secrets:
+            text = text.replace(secret, b"***")
+        return text
 
     def _unreadable(self, what: str, answered: Answered) -> APIResponseError:
         return APIResponseError(
@@ -151,6 +165,19 @@ class Request:
         if self.route.provider.auth != "aws":
             return None
         return {name: value for name, value in headers.items() if name.startswith("x-amzn-bedrock-")} or None
+
+
+def _mapping(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(f"{name} must be a mapping of names to texts, not {type(given).__name__}")
+    return dict(given or {})
+
+
+def _secrets(name: str, value: object) -> list[bytes]:
+    """Return what a header says in secret. What is shorter than a key may stand in other words as well."""
+    if not isinstance(value, str) or not SECRET_HEADERS.search(name):
+        return []
+    return [word.encode(errors="surrogatepass") for word in value.split() if len(word) >= 8]
 
 
 def build_chat(route: Route, messages: Any, params: Json, address: Address, *, drop_params: bool) -> Built:

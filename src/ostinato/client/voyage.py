@@ -149,7 +149,7 @@ class Voyage:
             else:
                 answered = self._client.transport.send(request.outgoing(stream=False))
                 if shows():
-                    show_answer(answered.status, answered.headers, answered.body)
+                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
                 request.land(flight, token, answered)
         except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
             flight.broke(token, as_ours(error))
@@ -161,7 +161,7 @@ class Voyage:
         request = self._request
         opened = self._client.transport.open(request.outgoing(stream=True))
         if shows():
-            show_answer(opened.status, opened.headers, None)
+            show_answer(opened.status, opened.headers, None, request.hidden)
         try:
             first = next(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
             if request.streams(opened.status, opened.headers, first):
@@ -192,7 +192,7 @@ class Voyage:
                 flight.ended(token)
             else:
                 if shows():
-                    show_events(events)
+                    show_events(events, self._request.hidden)
                 flight.pulled(token, events)
 
     def _wait(self, version: int) -> Waited:
