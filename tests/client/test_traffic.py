@@ -30,6 +30,7 @@ DOORS = {
     ("bedrock-invoke", "invoke"): "bedrock/invoke/anthropic.",
     ("bedrock-invoke", "invoke-stream"): "bedrock/invoke/anthropic.",
 }
+ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "x-ds-trace-id", "apim-request-id")
 HELLO = [{"role": "user", "content": "hello"}]
 NOT_KEPT = {"max-tokens", "reasoning", "server-tools", "vendor:perplexity", "stop-sequence-hit"}
 """Tags under which answers are found that are rightly not stored: a tool argument that was cut, reasoning and
@@ -55,6 +56,7 @@ class Player(http.server.BaseHTTPRequestHandler):
     """Answers with the recorded bytes of the record that a request names."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     records: ClassVar[dict[str, dict[str, Any]]] = {}
 
     def do_POST(self) -> None:
@@ -113,6 +115,7 @@ class Asked:
             "api_base": base_url,
             "num_retries": 0,
             "extra_headers": {"x-record": record["id"]},
+            "stream_options": {"include_usage": True},
         }
         self.awaits = int(record["id"][-1], 16) % 3 == 0
 
@@ -196,6 +199,11 @@ def test_every_recorded_answer_is_read_cached_and_given_again(provider: str, api
             if "server-tools" not in record["tags"] and name not in SERVER_CALLS:
                 assert len(said(whole)[2]) == index[name]["tool_calls"], name
         usage = whole.usage
+        counted = [chunk.usage for chunk in again if chunk.usage is not None]
+        assert (counted[-1] if counted else None) == usage, name
+        if ask.streams:
+            paid = [chunk.usage for chunk in live if chunk.usage is not None]
+            assert (paid[-1] if paid else None) == usage, name
         if usage is not None:
             assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens, name
             read_and_written = usage.cache_read_input_tokens + usage.cache_creation_input_tokens
@@ -219,9 +227,25 @@ def test_every_recorded_error_is_raised_with_its_facts_and_nothing_is_stored(
 
         assert cache.stats()["stored"] == 0, name
         assert caught.value.message, name
-        assert caught.value.provider == DOORS[provider, api].partition("/")[0] or failing, name
+        assert caught.value.provider == DOORS[provider, api].partition("/")[0], name
+        sent = record["response"]["headers"]
+        ids = [sent[header] for header in ID_HEADERS if header in sent]
+        assert not ids or caught.value.request_id in ids, name
         if record["response"]["status"] >= 400:
             assert caught.value.status_code == record["response"]["status"] or caught.value.status_code, name
         waits = record["response"]["headers"].get("retry-after")
         if waits and waits.isdecimal() and record["response"]["status"] >= 400:
             assert caught.value.retry_after is not None, name
+
+
+def test_a_key_that_an_event_repeats_and_the_id_of_the_request_are_told_apart(player: str) -> None:
+    event = 'data: {"error":{"message":"the key planted-key-1 is wrong"}}\n\n'
+    headers = {"content-type": "text/event-stream", "x-request-id": "req_1"}
+    Player.records["own"] = {"id": "own", "response": {"status": 200, "headers": headers, "sse_text": event}}
+    call: dict[str, Any] = {"api_base": player, "api_key": "planted-key-1", "extra_headers": {"x-record": "own"}}
+
+    with pytest.raises(APIError) as caught:
+        list(ostinato.completion("openai/gpt-4o", HELLO, stream=True, num_retries=0, **call))
+
+    assert "planted-key-1" not in f"{caught.value} {caught.value.message} {caught.value.body}"
+    assert (caught.value.request_id, caught.value.provider) == ("req_1", "openai")

@@ -51,6 +51,8 @@ class Flight:
         """The final body, as the vendor sent it or folded from its stream."""
         self.headers: dict[str, str] | None = None
         """Headers of the answer without which its body cannot be read in full."""
+        self.sign: Callable[[OstinatoError], None] | None = None
+        """What completes an error before anybody hears of it; whoever went upstream sets it."""
         self.home: object = None
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None
@@ -360,6 +362,7 @@ class Flight:
             self._moved_on()
 
     def _broke(self, error: OstinatoError) -> None:
+        self._signed(error)
         self.source = None
         if error.retryable:
             self._error = error
@@ -368,7 +371,12 @@ class Flight:
         else:
             self._fail(error)
 
+    def _signed(self, error: OstinatoError) -> None:
+        if self.sign is not None:
+            self.sign(error)
+
     def _fail(self, error: OstinatoError) -> None:
+        self._signed(error)
         self._error = error
         self._state = "failed"
         self._moved_on()

@@ -16,6 +16,7 @@ from ostinato.prompt_cache.points import place_points
 from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.retry import RetryPolicy, retry_delay
 from ostinato.wire.contract import Call
+from ostinato.wire.openai_chat.failure import request_id
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -36,7 +37,17 @@ _ACCEPTED = {"sse": "text/event-stream", "eventstream": "application/vnd.amazon.
 class Request:
     """What one call settles before anything is sent. Its `outgoing` is made when it is."""
 
-    __slots__ = ("address", "built", "extra_headers", "extra_query", "retries", "route", "secrets", "timeouts")
+    __slots__ = (
+        "address",
+        "answer_id",
+        "built",
+        "extra_headers",
+        "extra_query",
+        "retries",
+        "route",
+        "secrets",
+        "timeouts",
+    )
 
     def __init__(
         self,
@@ -59,6 +70,8 @@ class Request:
             if not isinstance(value, str):
                 raise ConfigurationError(f"header {name!r} must be text, not {type(value).__name__}")
         self.extra_query = {**address.query, **_mapping("extra_query", extra_query)}
+        self.answer_id: str | None = None
+        """The vendor's id for the stream that it is sending."""
         self.secrets: list[bytes] = []
         """What was sent that nobody may see: a vendor may repeat it."""
 
@@ -87,6 +100,7 @@ class Request:
         Raises: AuthenticationError: no key is known.
         """
         wire = self.route.wire
+        self.answer_id = None
         built = wire.streaming(self.built) if stream else self.built
         url = self.address.base_url + built.path + self.query
         body = _encode(built.body)
@@ -136,8 +150,22 @@ class Request:
         if error is not None:
             error = self.route.wire.event_error(_decode(self.hidden(answered.body))) or error
             error.provider = error.provider or self.route.provider.name
+            error.request_id = error.request_id or request_id(answered.headers)
             raise error
         return body
+
+    def sign(self, error: OstinatoError) -> None:
+        """Say in an error who made it and for which request, and take out of it what was secret in the request."""
+        error.provider = error.provider or self.route.provider.name
+        error.request_id = error.request_id or self.answer_id
+        try:
+            told = _encode([error.message, error.body])
+        except TypeError:
+            told = _encode([error.message, None])
+        clean = self.hidden(told)
+        if clean != told:
+            error.message, error.body = _decode(clean)
+            error.args = (error.message,)
 
     def hidden(self, text: bytes) -> bytes:
         """Return what the vendor said without the secrets that were sent to it."""
@@ -149,7 +177,7 @@ class Request:
         return APIResponseError(
             f"{self.route.provider.name} answered {answered.status} with {what}",
             status_code=answered.status,
-            request_id=answered.headers.get("x-request-id"),
+            request_id=request_id(answered.headers),
             provider=self.route.provider.name,
         )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from ostinato.records import Chunk
+from ostinato.wire.usage import usage_of
+
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
     from ostinato.client.route import Route
-    from ostinato.records import Chunk, Usage
+    from ostinato.records import Usage
     from ostinato.wire.contract import Event
 
 
@@ -19,7 +22,18 @@ class Reading:
     and with it the way upstream.
     """
 
-    __slots__ = ("_include_usage", "_pricer", "_ride", "_translator", "cache_hit", "cache_key", "counted", "leave")
+    __slots__ = (
+        "_include_usage",
+        "_pricer",
+        "_ride",
+        "_translator",
+        "_wire",
+        "cache_hit",
+        "cache_key",
+        "counted",
+        "headers",
+        "leave",
+    )
 
     def __init__(
         self,
@@ -30,9 +44,13 @@ class Reading:
         cache_key: bytes | None,
         leave: Callable[[], None] | None = None,
         ride: Ride | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._ride = ride
+        self._wire = route.wire
         self._translator = route.wire.translator()
+        self.headers = headers
+        """The headers of an answer that came whole: Bedrock may count its tokens there alone."""
         options = params.get("stream_options")
         self._include_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
         self._pricer = route.priced_by(params)
@@ -48,7 +66,12 @@ class Reading:
 
     def last_chunks(self) -> list[Chunk]:
         """Return what is due after the last event."""
-        return self._shown(self._translator.end())
+        chunks = self._translator.end()
+        if self.headers and self.counted is None and not chunks:
+            runs = self._wire.tokens({}, self.headers)
+            if runs is not None:
+                chunks = [Chunk(object="chat.completion.chunk", choices=[], usage=usage_of({}, runs))]
+        return self._shown(chunks)
 
     def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
         for chunk in chunks:

@@ -17,6 +17,7 @@ from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
+from ostinato.wire.openai_chat.failure import request_id
 
 if TYPE_CHECKING:
     from ostinato.client.request import Request
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> Stream:
     """Return a stored answer as a stream, cut as it came."""
-    reading = Reading(route, params, cache_hit=True, cache_key=entry.key)
+    reading = Reading(route, params, cache_hit=True, cache_key=entry.key, headers=entry.meta.get("headers"))
     return Stream(replayed(entry, route.wire), reading)
 
 
@@ -143,6 +144,7 @@ class Voyage:
     def _open(self, token: int) -> None:
         flight, request = self._ride.flight, self._request
         assert flight is not None  # noqa: S101
+        flight.sign = request.sign
         try:
             if self._ride.streams:
                 self._open_stream(flight, token)
@@ -160,6 +162,7 @@ class Voyage:
     def _open_stream(self, flight: Flight, token: int) -> None:
         request = self._request
         opened = self._client.transport.open(request.outgoing(stream=True))
+        request.answer_id = request_id(opened.headers)
         if shows():
             show_answer(opened.status, opened.headers, None, request.hidden)
         try:

@@ -190,7 +190,11 @@ class InvokeTranslator:
     def feed(self, event: Event) -> list[Chunk]:
         if self._translator is None:
             self._translator = TextTranslator() if is_text(event) else AnthropicTranslator()
-        return self._translator.feed(event)
+        counted = tokens(event) if METRICS in event and is_text(event) else None
+        chunks = self._translator.feed(event)
+        if counted is not None:
+            chunks[-1]["usage"] = usage_of({}, counted)
+        return chunks
 
     def end(self) -> list[Chunk]:
         return [] if self._translator is None else self._translator.end()
