@@ -184,16 +184,18 @@ class AsyncVoyage:
         request = self._request
         opened = await self._client.transport.open(request.outgoing(stream=True))
         request.answer_id = request_id(opened.headers)
-        if shows():
-            show_answer(opened.status, opened.headers, None, request.hidden)
         try:
             first = await anext(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
             if request.streams(opened.status, opened.headers, first):
+                if shows():
+                    show_answer(opened.status, opened.headers, None, request.hidden)
                 source = AsyncSource(opened, request.route.wire.framing, first, running_loop())
                 if flight.opened(token, source):
                     return
             else:
                 answered = Answered(opened.status, opened.headers, first + await opened.read())
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
                 request.land(flight, token, answered)
         except BaseException:
             await opened.aclose()

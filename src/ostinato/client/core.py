@@ -136,6 +136,7 @@ class Core:
     ) -> tuple[Ride, Request]:
         """Build the request and seat it in its cache."""
         params = dict(settings.params)
+        route.priced_by(params)  # prices that are none are told before anything is paid
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
         if not settings.stream:
             params.pop("stream_options", None)  # vendors refuse it there, and it changes no answer

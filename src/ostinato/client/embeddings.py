@@ -10,7 +10,8 @@ from ostinato.caching.key import request_key, request_parts
 from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
 from ostinato.client.request import Request, chosen_key, endpoint
-from ostinato.client.route import NOT_SENT
+from ostinato.client.route import is_ours
+from ostinato.client.verbose import show_hit, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError
 from ostinato.records import Embeddings, Usage
 from ostinato.wire.openai_embeddings import build_embeddings, item_wire, split_embeddings
@@ -31,7 +32,8 @@ class EmbeddingCall:
             raise ConfigurationError(f"provider {route.provider.name!r} has no embeddings here")
         self._settings = settings
         self._route = route
-        params = {name: value for name, value in settings.params.items() if value is not None and name not in NOT_SENT}
+        self._pricer = route.priced_by(settings.params, kind="embedding")
+        params = {name: value for name, value in settings.params.items() if value is not None and not is_ours(name)}
         self._extra_headers = params.pop("extra_headers", None)
         self._extra_query = params.pop("extra_query", None)
         self._address = Address(route.found, params, api_base=settings.api_base, api_key=settings.api_key)
@@ -86,7 +88,7 @@ class EmbeddingCall:
         """Return the vendor's answer to the whole, as it is."""
         split_embeddings(body)
         answer = Embeddings(body)
-        answer._pricer = self._route.priced_by(self._settings.params)
+        answer._pricer = self._pricer
         return answer
 
     def split(self, body: Json, count: int) -> list[Json]:
@@ -104,6 +106,10 @@ class EmbeddingCall:
 
     def join(self) -> Embeddings:
         """Return the answers of all places as one, in the order of the input."""
+        if shows():
+            for place in self.places:
+                if place.from_cache and place.ride.seat is not None:
+                    show_hit(place.ride.seat.key)
         answers = [place.answer or {} for place in self.places]
         data = [{**answers[place]["item"], "index": index} for index, place in enumerate(self._order)]
         joined = Embeddings({**answers[0]["frame"], "data": data})
@@ -111,7 +117,8 @@ class EmbeddingCall:
         if all(share is not None for share in tokens):
             joined["usage"] = Usage({"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)})
         joined._cache_hit = all(place.from_cache for place in self.places)
-        joined._pricer = self._route.priced_by(self._settings.params)
+        joined._pricer = self._pricer
+        joined._free = not any(place.ride.paid for place in self.places if not place.from_cache)
         return joined
 
 

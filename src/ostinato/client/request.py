@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.caching.key import Parts, custom_key, request_parts
-from ostinato.client.route import NOT_SENT
+from ostinato.client.route import is_ours
 from ostinato.client.verbose import SECRET_HEADERS, show_request, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.prompt_cache.points import place_points
@@ -158,14 +158,16 @@ class Request:
         """Say in an error who made it and for which request, and take out of it what was secret in the request."""
         error.provider = error.provider or self.route.provider.name
         error.request_id = error.request_id or self.answer_id
-        try:
-            told = _encode([error.message, error.body])
-        except TypeError:
-            told = _encode([error.message, None])
-        clean = self.hidden(told)
-        if clean != told:
-            error.message, error.body = _decode(clean)
-            error.args = (error.message,)
+        for name, value in list(vars(error).items()):
+            setattr(error, name, self._hidden_in(value))
+        error.args = tuple(self._hidden_in(arg) for arg in error.args)
+
+    def _hidden_in(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.hidden(value.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+        if isinstance(value, dict):
+            return {self._hidden_in(name): self._hidden_in(item) for name, item in value.items()}
+        return [self._hidden_in(item) for item in value] if isinstance(value, list) else value
 
     def hidden(self, text: bytes) -> bytes:
         """Return what the vendor said without the secrets that were sent to it."""
@@ -219,7 +221,7 @@ def build_chat(route: Route, messages: Any, params: Json, address: Address, *, d
     points = params.get("cache_control_injection_points")
     if points:
         messages, params = place_points(messages, params, points)
-    sent = {name: value for name, value in params.items() if value is not None and name not in NOT_SENT}
+    sent = {name: value for name, value in params.items() if value is not None and not is_ours(name)}
     call = Call(route.name, messages, sent, drop_params=drop_params, strict=strict)
     try:
         return route.wire.build(call, provider)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ostinato.client.address import VERSION_ENV, Environment
 from ostinato.wire import find_wire
 
@@ -13,16 +15,20 @@ if TYPE_CHECKING:
     from ostinato.providers import Found
     from ostinato.records import Answer
 
-PRICE_NAMES = (
-    "input_cost_per_token",
-    "output_cost_per_token",
-    "cache_read_input_token_cost",
-    "cache_creation_input_token_cost",
-    "cache_creation_input_token_cost_above_1hr",
-)
-"""US dollars a token that a call may name for itself."""
-NOT_SENT = ("prompt_caching", "cache_control_injection_points", "cache_seed", *PRICE_NAMES)
-"""Parameters of ours that no vendor ever sees."""
+_NOT_SENT = frozenset({"prompt_caching", "cache_control_injection_points", "cache_seed"})
+
+
+def is_ours(name: str) -> bool:
+    """Return whether no vendor ever sees this parameter: it is carried out here, or is a price of the call's own."""
+    return name in _NOT_SENT or _is_price(name)
+
+
+def _is_price(name: str) -> bool:
+    if "_cost" not in name:
+        return False
+    from ostinato.pricing.names import is_price  # loaded for who names prices
+
+    return is_price(name)
 
 
 class Route:
@@ -52,16 +58,24 @@ class Route:
         usage = answer.get("usage")
         if usage is None:
             return None
+        raw = usage.raw
+        if "iterations" in raw:
+            raw = msgspec.to_builtins(raw)  # whoever has read the list has made records of its items
         answer._provider = self.provider.name
-        answer._runs = self.wire.tokens({"usage": usage.raw, "service_tier": answer.get("service_tier")})
+        answer._runs = self.wire.tokens({**answer, "usage": raw})
         return price_answer(answer, model=self.model, custom=custom)
 
-    def priced_by(self, params: Mapping[str, Any]) -> Callable[[Answer], Cost | None]:
-        """Return what prices the answer to a call: by the call's own prices, where it names any."""
-        custom = {name: params[name] for name in PRICE_NAMES if params.get(name) is not None}
+    def priced_by(self, params: Mapping[str, Any], *, kind: str = "chat") -> Callable[[Answer], Cost | None]:
+        """Return what prices the answer to a call: by the call's own prices, where it names any.
+
+        Raises: ConfigurationError: they are no prices, or incomplete.
+        """
+        custom = {name: value for name, value in params.items() if value is not None and _is_price(name)}
         if not custom:
             return self.pricer
         from ostinato.pricing import Prices
 
+        if kind == "embedding":
+            custom.setdefault("output_cost_per_token", 0)
         prices = Prices.of(custom)
         return lambda answer: self.price(answer, prices)

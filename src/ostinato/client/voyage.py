@@ -163,16 +163,18 @@ class Voyage:
         request = self._request
         opened = self._client.transport.open(request.outgoing(stream=True))
         request.answer_id = request_id(opened.headers)
-        if shows():
-            show_answer(opened.status, opened.headers, None, request.hidden)
         try:
             first = next(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
             if request.streams(opened.status, opened.headers, first):
+                if shows():
+                    show_answer(opened.status, opened.headers, None, request.hidden)
                 source = Source(opened, request.route.wire.framing, first)
                 if flight.opened(token, source):
                     return
             else:
                 answered = Answered(opened.status, opened.headers, first + opened.read())
+                if shows():
+                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
                 request.land(flight, token, answered)
         except BaseException:
             opened.close()

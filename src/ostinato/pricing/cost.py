@@ -165,8 +165,9 @@ def _cost_of(run: Tokens, prices: Prices, at_s: float) -> Cost:
     written = {}
     for kept, count in run.written.items():
         written[kept] = count * rates.written.get(kept, rates.written_else)
-    reasoning = run.reasoning * rates.reasoning
-    output = (run.output - run.reasoning) * rates.output + reasoning
+    thought = min(run.reasoning, run.output)  # OpenRouter has named more of it than there was output
+    reasoning = thought * rates.reasoning
+    output = (run.output - thought) * rates.output + reasoning
     return Cost(uncached, read, written, output, reasoning, 0, prompt * rates.uncached + output)
 
 
