@@ -16,6 +16,7 @@ from ostinato.caching.key import Scope, custom_key
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
+from ostinato.caching.stores.opening import ALIASES, Wanted, open_store
 from ostinato.errors import ConfigurationError, StoreError, warn
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ CALL_TYPES = {
     "aembedding": "embedding",
 }
 """What `supported_call_types` may name, and the kind of entry each makes."""
-
-MEMORY_BYTES = 256 << 20
-DISK_BYTES = 4 << 30
 
 
 class Cache:
@@ -50,10 +48,10 @@ class Cache:
         max_bytes: upper bound of what is kept, 256 MB in memory and 4 GB on disk unless given.
         supported_call_types: which calls are cached, of `completion`, `acompletion`, `embedding`, `aembedding`.
         cache_seed: another seed is another set of entries.
-        cache_path_root: the folder in which a disk cache has a folder a seed.
         stall_timeout_s: seconds after which a call stops waiting for an identical one that goes nowhere.
         finish_on_disconnect: read an answer to its end for the cache when its last reader has left.
         store: a store of your own instead of `type`.
+        settings: those of the type alone. Disk: `cache_path_root`, the folder in which it has a folder a seed.
 
     Raises: ConfigurationError: a setting that cannot be.
     """
@@ -73,11 +71,11 @@ class Cache:
         max_bytes: int | None = None,
         supported_call_types: list[str] | None = None,
         cache_seed: int | str | None = None,
-        cache_path_root: str | Path = ".cache",
         stall_timeout_s: float = 30.0,
         finish_on_disconnect: bool = False,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
+        **settings: Any,
     ) -> None:
         if mode not in MODES:
             raise ConfigurationError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
@@ -85,7 +83,7 @@ class Cache:
             raise ConfigurationError(f"max_bytes must be a number of bytes above 0, not {max_bytes!r}")
         if not 0 <= ttl_jitter <= 1:
             raise ConfigurationError(f"ttl_jitter must be a number from 0 to 1, not {ttl_jitter!r}")
-        self.type = "memory" if type == "local" else type
+        self.type = ALIASES.get(type, type)
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
         self.ttl_jitter = ttl_jitter
@@ -99,11 +97,13 @@ class Cache:
         self._log_store_errors = True
         self._index: Index | None = None
         self._marks: list[ambient.Mark] = []
+        if store is not None and settings:
+            raise ConfigurationError(f"a store of your own has no setting {', '.join(map(repr, sorted(settings)))}")
         seed = "" if cache_seed is None else str(cache_seed)
         self.scope = Scope(namespace=namespace or "", seed=seed)
         self.default = default_policy(self.scope, mode, self.ttl, seconds("soft_ttl", soft_ttl, zero=True))
         self.tag = self.scope.tag()
-        self.store = store or _new_store(self.type, max_bytes, cache_path_root, seed, clock)
+        self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
         self._check = not self.store.process_local
 
     @classmethod
@@ -311,29 +311,3 @@ def _kinds(supported_call_types: list[str] | None) -> frozenset[str]:
     if unknown:
         raise ConfigurationError(f"unknown call types {unknown!r}; there are: {', '.join(CALL_TYPES)}")
     return frozenset(CALL_TYPES[name] for name in names)
-
-
-def _new_store(kind: str, max_bytes: int | None, root: str | Path, seed: str, clock: Callable[[], float]) -> Store:
-    match kind:
-        case "memory":
-            from ostinato.caching.stores.memory import MemoryStore  # only what is used is loaded
-
-            return MemoryStore(max_bytes or MEMORY_BYTES, clock=clock)
-        case "disk":
-            from pathlib import Path
-
-            from ostinato.caching.stores.disk import DiskStore  # only what is used is loaded
-
-            return DiskStore(Path(root) / _folder_name(seed or "42"), max_bytes=max_bytes or DISK_BYTES, clock=clock)
-        case _:
-            raise ConfigurationError(f"unknown cache type {kind!r}; there are: memory, disk")
-
-
-def _folder_name(seed: str) -> str:
-    """Return the folder of a seed: the seed itself where that is a plain name, else its digest."""
-    import hashlib
-    import re
-
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", seed):
-        return seed
-    return hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
