@@ -1,0 +1,65 @@
+"""Which store a cache's `type` means, made of the settings that this type has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ostinato.caching.stores.contract import Store
+
+MEMORY_BYTES = 256 << 20
+DISK_BYTES = 4 << 30
+TYPES = ("memory", "disk")
+ALIASES = {"local": "memory"}
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What every type of store is made of, beside its own settings."""
+
+    seed: str
+    max_bytes: int | None
+    clock: Callable[[], float]
+
+
+def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
+    """Return a new store. Only the modules that it needs are loaded.
+
+    Raises: ConfigurationError: an unknown type or setting. MissingDependencyError: the type needs a package.
+    """
+    own = dict(settings)
+    match kind:
+        case "memory":
+            _end(kind, own)
+            from ostinato.caching.stores.memory import MemoryStore
+
+            return MemoryStore(wanted.max_bytes or MEMORY_BYTES, clock=wanted.clock)
+        case "disk":
+            from pathlib import Path
+
+            folder = Path(own.pop("cache_path_root", ".cache")) / _folder_name(wanted.seed or "42")
+            _end(kind, own)
+            from ostinato.caching.stores.disk import DiskStore
+
+            return DiskStore(folder, max_bytes=wanted.max_bytes or DISK_BYTES, clock=wanted.clock)
+        case _:
+            raise ConfigurationError(f"unknown cache type {kind!r}; there are: {', '.join(TYPES)}")
+
+
+def _end(kind: str, rest: Mapping[str, Any]) -> None:
+    if rest:
+        raise ConfigurationError(f"a cache of type {kind!r} has no setting {', '.join(map(repr, sorted(rest)))}")
+
+
+def _folder_name(seed: str) -> str:
+    """Return the folder of a seed: the seed itself where that is a plain name, else its digest."""
+    import hashlib
+    import re
+
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", seed):
+        return seed
+    return hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()
