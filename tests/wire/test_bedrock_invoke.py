@@ -240,3 +240,15 @@ def test_botocore_sends_what_we_build_to_the_path_we_build() -> None:
         client.invoke_model(modelId=CLAUDE, body=msgspec.json.encode(built.body))
 
     assert seen == [f"https://bedrock-runtime.us-east-1.amazonaws.com{built.path}"]
+
+
+def test_what_headers_alone_count_is_the_usage_of_the_unfolded_stream() -> None:
+    headers = {"x-amzn-bedrock-input-token-count": "5", "x-amzn-bedrock-output-token-count": "7"}
+    text = {"completion": "a b", "stop_reason": "stop_sequence", "stop": None}
+    message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a"}], "stop_reason": "x"}
+    for body in (text, message):
+        translator = WIRE.translator()
+        chunks = [chunk for event in WIRE.unfold(body, None, headers) for chunk in translator.feed(event)]
+        counted = [chunk.usage for chunk in [*chunks, *translator.end()] if chunk.usage is not None]
+
+        assert [(usage.prompt_tokens, usage.completion_tokens) for usage in counted] == [(5, 7)]

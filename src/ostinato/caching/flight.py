@@ -362,23 +362,16 @@ class Flight:
             self._moved_on()
 
     def _broke(self, error: OstinatoError) -> None:
-        self._signed(error)
         self.source = None
-        if error.retryable:
-            self._error = error
-            self._state = "broken"
-            self._moved_on()
-        else:
-            self._fail(error)
-
-    def _signed(self, error: OstinatoError) -> None:
-        if self.sign is not None:
-            self.sign(error)
+        self._stop("broken" if error.retryable else "failed", error)
 
     def _fail(self, error: OstinatoError) -> None:
-        self._signed(error)
-        self._error = error
-        self._state = "failed"
+        self._stop("failed", error)
+
+    def _stop(self, state: Literal["broken", "failed"], error: OstinatoError) -> None:
+        if self.sign is not None and error is not self._error:
+            self.sign(error)
+        self._error, self._state = error, state
         self._moved_on()
 
     def _moved_on(self) -> None:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> AsyncStream:
     """Return a stored answer as a stream, cut as it came."""
-    reading = Reading(route, params, cache_hit=True, cache_key=entry.key, headers=entry.meta.get("headers"))
-    return AsyncStream(replayed(entry, route.wire), reading)
+    return AsyncStream(replayed(entry, route.wire), Reading.of_entry(entry, route, params))
 
 
 class AsyncVoyage:
@@ -81,7 +80,7 @@ class AsyncVoyage:
         if isinstance(answer, Entry):
             self._refresh_if_stale(answer)
             return completion_of(answer, self._request.route, params)
-        return landed_completion(answer, self._request, self._ride, params)
+        return landed_completion(answer, self._request, self._ride)
 
     async def stream(self, params: Mapping[str, Any]) -> AsyncStream:
         """Carry the ride out up to the first byte, and return the stream of the rest."""
@@ -100,10 +99,7 @@ class AsyncVoyage:
             self.leave()
             raise
         self._pending = step
-        seat = self._ride.seat
-        key = seat.key if seat is not None else None
-        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave, ride=self._ride)
-        return AsyncStream(self._events(), reading)
+        return AsyncStream(self._events(), Reading.of_ride(self._ride, self._request, params, self.leave))
 
     async def _events(self) -> AsyncIterator[Event]:
         step = self._pending
@@ -120,7 +116,7 @@ class AsyncVoyage:
         except StopIteration:
             pass
         if not flight.streamed:
-            for event in self._request.route.wire.unfold(flight.body(), flight.cuts):
+            for event in self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers):
                 yield event
 
     def _refresh_if_stale(self, entry: Entry) -> None:
@@ -170,10 +166,7 @@ class AsyncVoyage:
             if self._ride.streams:
                 await self._open_stream(flight, token)
             else:
-                answered = await self._client.transport.send(request.outgoing(stream=False))
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
-                request.land(flight, token, answered)
+                request.land(flight, token, await self._client.transport.send(request.outgoing(stream=False)))
         except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
             flight.broke(token, as_ours(error))
         except BaseException:
@@ -193,10 +186,7 @@ class AsyncVoyage:
                 if flight.opened(token, source):
                     return
             else:
-                answered = Answered(opened.status, opened.headers, first + await opened.read())
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
-                request.land(flight, token, answered)
+                request.land(flight, token, Answered(opened.status, opened.headers, first + await opened.read()))
         except BaseException:
             await opened.aclose()
             raise

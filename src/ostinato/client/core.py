@@ -136,7 +136,7 @@ class Core:
     ) -> tuple[Ride, Request]:
         """Build the request and seat it in its cache."""
         params = dict(settings.params)
-        route.priced_by(params)  # prices that are none are told before anything is paid
+        pricer = route.priced_by(params)  # first: prices that are none are told before anything is paid
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
         if not settings.stream:
             params.pop("stream_options", None)  # vendors refuse it there, and it changes no answer
@@ -145,6 +145,7 @@ class Core:
             route,
             address,
             build_chat(route, settings.messages, params, address, drop_params=settings.drop_params),
+            pricer=pricer,
             timeout=settings.timeout,
             num_retries=settings.num_retries,
             extra_headers=extra_headers,
@@ -224,14 +225,14 @@ def name(completion: Completion, route: Route, body_bytes: bytes) -> None:
         completion["model"] = route.name
 
 
-def landed_completion(flight: Flight, request: Request, ride: Ride, params: Mapping[str, Any]) -> Completion:
+def landed_completion(flight: Flight, request: Request, ride: Ride) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
     route = request.route
     completion = route.wire.parse(flight.body(), flight.headers)
     if route.names:
         name(completion, route, flight.body_bytes)
     completion._cache_key = None if ride.seat is None else ride.seat.key
-    completion._pricer = route.priced_by(params)
+    completion._pricer = request.pricer
     completion._free = not ride.paid
     if request.built.notes:
         completion._notes = request.built.notes
@@ -243,7 +244,7 @@ def replayed(entry: Entry, wire: Wire) -> Iterator[Event]:
     if _package.set_verbose:
         show_hit(entry.key)
     cuts = None if entry.cuts is None else _decode(entry.cuts)
-    return wire.unfold(_decode(entry.body), cuts)
+    return wire.unfold(_decode(entry.body), cuts, entry.meta.get("headers"))
 
 
 def checked_sample(sample_index: object) -> int:

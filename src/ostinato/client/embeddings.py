@@ -55,6 +55,7 @@ class EmbeddingCall:
             self._route,
             self._address,
             build_embeddings(self._route.name, inputs, self._params),
+            pricer=self._pricer,
             timeout=settings.timeout,
             num_retries=settings.num_retries,
             extra_headers=self._extra_headers,

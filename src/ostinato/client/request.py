@@ -10,7 +10,7 @@ import msgspec
 
 from ostinato.caching.key import Parts, custom_key, request_parts
 from ostinato.client.route import is_ours
-from ostinato.client.verbose import SECRET_HEADERS, show_request, shows
+from ostinato.client.verbose import SECRET_HEADERS, show_answer, show_request, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError, OstinatoError
 from ostinato.prompt_cache.points import place_points
 from ostinato.transport.exchange import Outgoing, Timeouts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ostinato.caching.flight import Flight
     from ostinato.caching.policy import Policy
     from ostinato.client.address import Address
-    from ostinato.client.route import Route
+    from ostinato.client.route import Pricer, Route
     from ostinato.transport.exchange import Answered
     from ostinato.wire.contract import Built, Json
 
@@ -43,9 +43,10 @@ class Request:
         "built",
         "extra_headers",
         "extra_query",
+        "pricer",
         "retries",
         "route",
-        "secrets",
+        "sent_headers",
         "timeouts",
     )
 
@@ -55,6 +56,7 @@ class Request:
         address: Address,
         built: Built,
         *,
+        pricer: Pricer,
         timeout: float | None,
         num_retries: int,
         extra_headers: Mapping[str, str] | None = None,
@@ -63,6 +65,8 @@ class Request:
         self.route = route
         self.address = address
         self.built = built
+        self.pricer = pricer
+        """What prices the answer."""
         self.timeouts = Timeouts.of(timeout)
         self.retries = _USUAL_RETRIES if num_retries == 2 and type(num_retries) is int else RetryPolicy(num_retries)
         self.extra_headers = _mapping("extra_headers", extra_headers)
@@ -71,9 +75,9 @@ class Request:
                 raise ConfigurationError(f"header {name!r} must be text, not {type(value).__name__}")
         self.extra_query = {**address.query, **_mapping("extra_query", extra_query)}
         self.answer_id: str | None = None
-        """The vendor's id for the stream that it is sending."""
-        self.secrets: list[bytes] = []
-        """What was sent that nobody may see: a vendor may repeat it."""
+        """The vendor's id for the answer that it is giving."""
+        self.sent_headers: Mapping[str, str] = {}
+        """What was sent last: a vendor may repeat what is secret in it."""
 
     @property
     def url(self) -> str:
@@ -107,7 +111,7 @@ class Request:
         accept = _ACCEPTED[wire.framing] if stream else "application/json"
         headers = {"content-type": "application/json", "accept": accept, **self.headers}
         headers = {**self.address.authorization(url, headers, body), **headers}
-        self.secrets = [secret for name, value in headers.items() for secret in _secrets(name, value)]
+        self.sent_headers = headers
         out = Outgoing("POST", url, headers, body, self.timeouts, stream)
         if shows():
             show_request(out)
@@ -126,33 +130,41 @@ class Request:
         """Return the seconds to wait before trying again after the `attempt`-th try, or None to give up."""
         return retry_delay(error, attempt - 1, self.retries, random.random)
 
-    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> OstinatoError:
-        """Return the error that an unsuccessful answer means."""
-        headers = {name: self.hidden(value.encode()).decode() for name, value in headers.items()}
-        error = self.route.wire.error(status, headers, self.hidden(body))
-        error.provider = error.provider or self.route.provider.name
-        return error
-
-    def body(self, answered: Answered) -> Json:
-        """Return the body of an answer as JSON.
+    def land(self, flight: Flight, token: int, answered: Answered) -> None:
+        """Land a flight with a whole answer.
 
         Raises: APIError: the answer is an error, or not of this wire.
         """
+        self.answer_id = request_id(answered.headers)
+        if shows():
+            show_answer(answered.status, answered.headers, answered.body, self.hidden)
+        flight.landed(token, answered.body, self._body(answered), headers=self._kept_headers(answered.headers))
+
+    def _body(self, answered: Answered) -> Json:
+        wire = self.route.wire
         if not 200 <= answered.status < 300:
-            raise self.failure(answered.status, answered.headers, answered.body)
+            # Secrets go before a long text is shortened: half of one would not be known again.
+            raise wire.error(answered.status, answered.headers, self.hidden(answered.body))
         try:
             body = _decode(answered.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise self._unreadable(f"no JSON: {exc}", answered) from exc
         if type(body) is not dict:
             raise self._unreadable(f"no JSON object but a {type(body).__name__}", answered)
-        error = self.route.wire.event_error(body)
+        error = wire.event_error(body)
         if error is not None:
-            error = self.route.wire.event_error(_decode(self.hidden(answered.body))) or error
-            error.provider = error.provider or self.route.provider.name
-            error.request_id = error.request_id or request_id(answered.headers)
             raise error
         return body
+
+    def _unreadable(self, what: str, answered: Answered) -> APIResponseError:
+        message = f"{self.route.provider.name} answered {answered.status} with {what}"
+        return APIResponseError(message, status_code=answered.status)
+
+    def _kept_headers(self, headers: Mapping[str, str]) -> dict[str, str] | None:
+        """Return the headers of an answer that belong to it: Bedrock counts tokens there."""
+        if self.route.provider.auth != "aws":
+            return None
+        return {name: value for name, value in headers.items() if name.startswith("x-amzn-bedrock-")} or None
 
     def sign(self, error: OstinatoError) -> None:
         """Say in an error who made it and for which request, and take out of it what was secret in the request."""
@@ -171,30 +183,10 @@ class Request:
 
     def hidden(self, text: bytes) -> bytes:
         """Return what the vendor said without the secrets that were sent to it."""
-        for secret in self.secrets:
-            text = text.replace(secret, b"***")
+        for name, value in self.sent_headers.items():
+            for secret in _secrets(name, value):
+                text = text.replace(secret, b"***")
         return text
-
-    def _unreadable(self, what: str, answered: Answered) -> APIResponseError:
-        return APIResponseError(
-            f"{self.route.provider.name} answered {answered.status} with {what}",
-            status_code=answered.status,
-            request_id=request_id(answered.headers),
-            provider=self.route.provider.name,
-        )
-
-    def land(self, flight: Flight, token: int, answered: Answered) -> None:
-        """Land a flight with a whole answer.
-
-        Raises: APIError: the answer is an error, or not of this wire.
-        """
-        flight.landed(token, answered.body, self.body(answered), headers=self.kept_headers(answered.headers))
-
-    def kept_headers(self, headers: Mapping[str, str]) -> dict[str, str] | None:
-        """Return the headers of an answer that belong to it: Bedrock counts tokens there."""
-        if self.route.provider.auth != "aws":
-            return None
-        return {name: value for name, value in headers.items() if name.startswith("x-amzn-bedrock-")} or None
 
 
 def _mapping(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ostinato.providers import Found
     from ostinato.records import Answer
 
+    Pricer = Callable[[Answer], Cost | None]
+
 _NOT_SENT = frozenset({"prompt_caching", "cache_control_injection_points", "cache_seed"})
 
 
@@ -65,7 +67,7 @@ class Route:
         answer._runs = self.wire.tokens({**answer, "usage": raw})
         return price_answer(answer, model=self.model, custom=custom)
 
-    def priced_by(self, params: Mapping[str, Any], *, kind: str = "chat") -> Callable[[Answer], Cost | None]:
+    def priced_by(self, params: Mapping[str, Any], *, kind: str = "chat") -> Pricer:
         """Return what prices the answer to a call: by the call's own prices, where it names any.
 
         Raises: ConfigurationError: they are no prices, or incomplete.

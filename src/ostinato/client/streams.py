@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.records import Chunk
-from ostinato.wire.usage import usage_of
 
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
-    from ostinato.client.route import Route
+    from ostinato.caching.record import Entry
+    from ostinato.client.request import Request
+    from ostinato.client.route import Pricer, Route
     from ostinato.records import Usage
-    from ostinato.wire.contract import Event
+    from ostinato.wire.contract import Event, Wire
 
 
 class Reading:
@@ -22,43 +23,39 @@ class Reading:
     and with it the way upstream.
     """
 
-    __slots__ = (
-        "_include_usage",
-        "_pricer",
-        "_ride",
-        "_translator",
-        "_wire",
-        "cache_hit",
-        "cache_key",
-        "counted",
-        "headers",
-        "leave",
-    )
+    __slots__ = ("_include_usage", "_pricer", "_ride", "_translator", "cache_hit", "cache_key", "counted", "leave")
 
     def __init__(
         self,
-        route: Route,
+        wire: Wire,
         params: Mapping[str, Any],
-        *,
-        cache_hit: bool,
+        pricer: Pricer,
         cache_key: bytes | None,
-        leave: Callable[[], None] | None = None,
+        *,
         ride: Ride | None = None,
-        headers: Mapping[str, str] | None = None,
+        leave: Callable[[], None] | None = None,
     ) -> None:
-        self._ride = ride
-        self._wire = route.wire
-        self._translator = route.wire.translator()
-        self.headers = headers
-        """The headers of an answer that came whole: Bedrock may count its tokens there alone."""
+        self._translator = wire.translator()
         options = params.get("stream_options")
         self._include_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
-        self._pricer = route.priced_by(params)
-        self.cache_hit = cache_hit
+        self._pricer = pricer
+        self._ride = ride
+        self.cache_hit = ride is None
         self.cache_key = cache_key
         self.leave = leave
         self.counted: Chunk | None = None
         """The last chunk that came with a usage."""
+
+    @classmethod
+    def of_entry(cls, entry: Entry, route: Route, params: Mapping[str, Any]) -> Self:
+        """Return the reading of a stored answer."""
+        return cls(route.wire, params, route.priced_by(params), entry.key)
+
+    @classmethod
+    def of_ride(cls, ride: Ride, request: Request, params: Mapping[str, Any], leave: Callable[[], None]) -> Self:
+        """Return the reading of an answer on its way; `leave` is called when it is not read on."""
+        key = None if ride.seat is None else ride.seat.key
+        return cls(request.route.wire, params, request.pricer, key, ride=ride, leave=leave)
 
     def chunks(self, event: Event) -> list[Chunk]:
         """Return the chunks of an event that the caller sees."""
@@ -66,12 +63,7 @@ class Reading:
 
     def last_chunks(self) -> list[Chunk]:
         """Return what is due after the last event."""
-        chunks = self._translator.end()
-        if self.headers and self.counted is None and not chunks:
-            runs = self._wire.tokens({}, self.headers)
-            if runs is not None:
-                chunks = [Chunk(object="chat.completion.chunk", choices=[], usage=usage_of({}, runs))]
-        return self._shown(chunks)
+        return self._shown(self._translator.end())
 
     def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
         for chunk in chunks:

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> Stream:
     """Return a stored answer as a stream, cut as it came."""
-    reading = Reading(route, params, cache_hit=True, cache_key=entry.key, headers=entry.meta.get("headers"))
-    return Stream(replayed(entry, route.wire), reading)
+    return Stream(replayed(entry, route.wire), Reading.of_entry(entry, route, params))
 
 
 class Voyage:
@@ -77,7 +76,7 @@ class Voyage:
         if isinstance(answer, Entry):
             self._refresh_if_stale(answer)
             return completion_of(answer, self._request.route, params)
-        return landed_completion(answer, self._request, self._ride, params)
+        return landed_completion(answer, self._request, self._ride)
 
     def stream(self, params: Mapping[str, Any]) -> Stream:
         """Carry the ride out up to the first byte, and return the stream of the rest."""
@@ -96,10 +95,7 @@ class Voyage:
             self.leave()
             raise
         self._pending = step
-        seat = self._ride.seat
-        key = seat.key if seat is not None else None
-        reading = Reading(route, params, cache_hit=False, cache_key=key, leave=self.leave, ride=self._ride)
-        return Stream(self._events(), reading)
+        return Stream(self._events(), Reading.of_ride(self._ride, self._request, params, self.leave))
 
     def _events(self) -> Generator[Event, None, None]:
         step = self._pending
@@ -116,7 +112,7 @@ class Voyage:
         except StopIteration:
             pass
         if not flight.streamed:
-            yield from self._request.route.wire.unfold(flight.body(), flight.cuts)
+            yield from self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers)
 
     def _refresh_if_stale(self, entry: Entry) -> None:
         if self._ride.seat is not None and self._ride.seat.is_stale(entry):
@@ -149,10 +145,7 @@ class Voyage:
             if self._ride.streams:
                 self._open_stream(flight, token)
             else:
-                answered = self._client.transport.send(request.outgoing(stream=False))
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
-                request.land(flight, token, answered)
+                request.land(flight, token, self._client.transport.send(request.outgoing(stream=False)))
         except Exception as error:  # noqa: BLE001  # whatever it is, everybody who waits must hear of it
             flight.broke(token, as_ours(error))
         except BaseException:
@@ -172,10 +165,7 @@ class Voyage:
                 if flight.opened(token, source):
                     return
             else:
-                answered = Answered(opened.status, opened.headers, first + opened.read())
-                if shows():
-                    show_answer(answered.status, answered.headers, answered.body, request.hidden)
-                request.land(flight, token, answered)
+                request.land(flight, token, Answered(opened.status, opened.headers, first + opened.read()))
         except BaseException:
             opened.close()
             raise

@@ -101,6 +101,17 @@ class Count(Protocol):
     def __call__(self, body: Json, headers: Mapping[str, str] | None = None, /) -> list[Tokens] | None: ...
 
 
+class Unfold(Protocol):
+    """Yields the events of a stream that folds to the body, cut as the cuts say.
+
+    What the answer's headers alone count is told by the last event.
+    """
+
+    def __call__(
+        self, body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None, /
+    ) -> Iterator[Event]: ...
+
+
 class Wire(msgspec.Struct, frozen=True):
     """One vendor dialect: a name, and the functions that speak it."""
 
@@ -129,8 +140,7 @@ class Wire(msgspec.Struct, frozen=True):
     """Return what the call used; `headers` are those of the answer, for vendors that count there."""
     fold: Callable[[], Fold]
     translator: Callable[[], Translator]
-    unfold: Callable[[Json, Cuts | None], Iterator[Event]]
-    """Yield the events of a stream that folds to the body, cut as the cuts say."""
+    unfold: Unfold
     incomplete: Callable[[Json], str | None]
     """Say why a final body must not be stored (refused, empty, a cut tool argument …), or None."""
     error: Callable[[int, Mapping[str, str], bytes], APIError]

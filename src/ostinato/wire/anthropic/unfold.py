@@ -11,7 +11,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/streaming (read 20
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import to_builtins
@@ -41,7 +41,7 @@ _CUMULATIVE = (
 """Counts that the last `message_delta` states anew."""
 
 
-def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
+def unfold(body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None) -> Iterator[Event]:
     """Yield the events of a stream that folds to `body`, cut as `cuts` says; see `Wire.unfold`."""
     content = body.get("content")
     if type(content) is not list or not all(type(block) is dict for block in content):

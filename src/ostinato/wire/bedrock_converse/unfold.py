@@ -7,7 +7,7 @@ readers ignore.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ostinato.errors import APIResponseError
@@ -21,7 +21,7 @@ _AT_STOP = ("stopReason", "additionalModelResponseFields")
 """What Converse says with `messageStop`; everything else beside the message comes with `metadata`."""
 
 
-def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
+def unfold(body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None) -> Iterator[Event]:
     """Yield the events of a stream that folds to `body`; see `Wire.unfold`. Cuts that do not fit do no harm."""
     events = _cut(body, cuts) if cuts else None
     if events is None or _folded(events) != body:

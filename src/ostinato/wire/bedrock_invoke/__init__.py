@@ -92,11 +92,15 @@ def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens]
     metrics = body.get(METRICS)
     if isinstance(metrics, dict):
         return _run({field: metrics.get(name) for field, name in _METRICS.items()})
-    return _run({field: (headers or {}).get(f"x-amzn-bedrock-{name}-token-count") for field, name in _COUNTS})
+    return _run(_counts(headers or {}))
 
 
-def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
-    """Yield the events of a stream, of messages or of text, that folds to `body`."""
+def unfold(body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None) -> Iterator[Event]:
+    """Yield the events of a stream, of messages or of text, that folds to `body`; see `Wire.unfold`."""
+    if headers and response.tokens(body) is None and METRICS not in body:
+        counts = _counts(headers)
+        if counts:
+            body = {**body, METRICS: {_METRICS[field]: count for field, count in counts.items()}}
     return unfold_text(body, cuts) if is_text(body) else unfold_messages(body, cuts)
 
 
@@ -110,8 +114,14 @@ def event_error(event: Event) -> APIError | None:
     return bedrock.event_error(event) or failure.event_error(event)
 
 
+def _counts(headers: Mapping[str, str]) -> dict[str, int]:
+    """Return the counts that headers tell, by our own names."""
+    found = {field: headers.get(f"x-amzn-bedrock-{name}-token-count", "") for field, name in _COUNTS}
+    return {field: int(count) for field, count in found.items() if count.isdecimal()}
+
+
 def _run(counts: Mapping[str, Any]) -> list[Tokens] | None:
-    told = {name: int(value) for name, value in counts.items() if value is not None and str(value).isdecimal()}
+    told = {name: count for name, count in counts.items() if type(count) is int and count >= 0}
     if not told:
         return None
     uncached, read, written, output = (told.get(name, 0) for name in ("uncached", "read", "written", "output"))
@@ -190,9 +200,9 @@ class InvokeTranslator:
     def feed(self, event: Event) -> list[Chunk]:
         if self._translator is None:
             self._translator = TextTranslator() if is_text(event) else AnthropicTranslator()
-        counted = tokens(event) if METRICS in event and is_text(event) else None
+        counted = tokens(event) if METRICS in event else None
         chunks = self._translator.feed(event)
-        if counted is not None:
+        if counted is not None and chunks and "usage" not in chunks[-1]:
             chunks[-1]["usage"] = usage_of({}, counted)
         return chunks
 

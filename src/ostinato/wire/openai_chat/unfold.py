@@ -8,7 +8,7 @@ bodies only, other readers ignore it, and chunks do not show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import to_builtins
@@ -22,7 +22,7 @@ from ostinato.wire.openai_chat.usage import reported_usage, usage_record
 Steps = list[list[Any]]
 
 
-def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
+def unfold(body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None) -> Iterator[Event]:
     """Yield the events of a stream that folds to `body`; see `Wire.unfold`.
 
     Cuts that do not fit the body do no harm: what they leave out comes at the end.

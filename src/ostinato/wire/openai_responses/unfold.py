@@ -12,7 +12,7 @@ the members of each are those of recorded traffic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import to_builtins
@@ -25,7 +25,7 @@ _PENDING: Json = {"output": [], "usage": None, "completed_at": None, "incomplete
 """What a response that has just begun does not know yet."""
 
 
-def unfold(body: Json, cuts: Cuts | None) -> Iterator[Event]:
+def unfold(body: Json, cuts: Cuts | None, headers: Mapping[str, str] | None = None) -> Iterator[Event]:
     """Yield the events of a stream that folds to `body`, cut as `cuts` says; see `Wire.unfold`."""
     output = body.get("output")
     if type(output) is not list or not all(type(item) is dict for item in output):
