@@ -138,7 +138,7 @@ class Schedule:
                 assert (rider.result is None) is (rider.error is not None)
         assert len(self.cache.flights) == 0
         key = b"t" * 8 + b"k" * 32
-        stored = self.cache.recall(key, "chat")
+        stored = self.cache.shelf.recall(key, "chat")
         if stored is not None:
             assert msgspec.json.decode(stored.body)["choices"][0]["message"]["content"] in texts
 

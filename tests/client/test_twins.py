@@ -9,13 +9,15 @@ import pytest
 
 from ostinato import AsyncClient, Client
 from ostinato.caching.cache import Cache
+from ostinato.caching.contents import Contents
+from ostinato.caching.shelf import Shelf
 from ostinato.caching.stores.contract import Store
 from ostinato.client.async_voyage import AsyncVoyage
 from ostinato.client.streams import AsyncStream, Stream
 from ostinato.client.voyage import Voyage
 
 ONLY_SYNC = {
-    "stats", "scan", "flush", "caches", "policy", "keep", "is_stale", "nearest", "memory", "disk", "refresh", "do",
+    "stats", "scan", "flush", "caches", "policy", "is_stale", "nearest", "memory", "disk", "refresh", "do",
     "leave", "stream", "answer", "instant", "process_local", "cost", "saved_cost", "usage", "cache_hit",
 }  # fmt: skip
 """What has no twin of its own: it never waits, or has the same name in both worlds."""
@@ -42,7 +44,7 @@ def test_every_method_has_its_twin(sync: type, asynchronous: type) -> None:
         assert parameters(member) == parameters(twin), name
 
 
-@pytest.mark.parametrize("kind", [Cache, Store])
+@pytest.mark.parametrize("kind", [Cache, Contents, Shelf, Store])
 def test_what_may_wait_in_a_cache_can_be_awaited(kind: type) -> None:
     ours = methods(kind)
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
 from ostinato.caching import ambient
+from ostinato.caching.contents import Contents
 from ostinato.caching.counters import Counters
 from ostinato.caching.flights import Flights
-from ostinato.caching.key import Scope, custom_key
-from ostinato.caching.nearest import Fingerprint, Index
+from ostinato.caching.key import Scope
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
-from ostinato.caching.record import Entry, pack, unpack, unpack_own
+from ostinato.caching.shelf import Shelf
 from ostinato.caching.stores.opening import ALIASES, Wanted, open_store
-from ostinato.errors import ConfigurationError, StoreError, warn
+from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ostinato.caching.record import Entry
     from ostinato.caching.stores.contract import Store
 
 CALL_TYPES = {
@@ -33,7 +31,7 @@ CALL_TYPES = {
 """What `supported_call_types` may name, and the kind of entry each makes."""
 
 
-class Cache:
+class Cache(Contents):
     """A response cache. As a context manager it is the cache of every call inside the block.
 
     Args:
@@ -86,7 +84,6 @@ class Cache:
         self.type = ALIASES.get(type, type)
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
-        self.ttl_jitter = ttl_jitter
         self.namespace = namespace
         self.stall_timeout_s = seconds("stall_timeout_s", stall_timeout_s)
         self.finish_on_disconnect = finish_on_disconnect
@@ -94,8 +91,6 @@ class Cache:
         self.flights = Flights()
         self.clock = clock
         self._kinds = _kinds(supported_call_types)
-        self._log_store_errors = True
-        self._index: Index | None = None
         self._marks: list[ambient.Mark] = []
         if store is not None and settings:
             raise ConfigurationError(f"a store of your own has no setting {', '.join(map(repr, sorted(settings)))}")
@@ -104,7 +99,7 @@ class Cache:
         self.default = default_policy(self.scope, mode, self.ttl, seconds("soft_ttl", soft_ttl, zero=True))
         self.tag = self.scope.tag()
         self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
-        self._check = not self.store.process_local
+        self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter)
 
     @classmethod
     def memory(cls, **settings: Any) -> Self:
@@ -129,98 +124,9 @@ class Cache:
         """
         return apply_controls(self.default, self.mode, controls) if controls else self.default
 
-    def recall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
-        """Return the entry that answers, or None. A failing store and a broken entry are misses."""
-        try:
-            blob = self.store.get(store_key)
-        except StoreError as error:
-            self._store_failed(error)
-            return None
-        if blob is not None and not self._check and max_age_s is None:
-            # The shortest way, for what never left this process.
-            entry = unpack_own(blob)
-            if entry.kind == kind:
-                self.counters.hits += 1
-                return entry
-        return self._answering(blob, store_key, kind, max_age_s)
-
     def is_stale(self, entry: Entry, soft_ttl_s: float) -> bool:
         """Return whether `entry` is to be asked anew behind the answer."""
         return self.clock() - entry.stored_at > soft_ttl_s
-
-    def nearest(self, parts: Fingerprint) -> str:
-        """Return a sentence that names the record nearest to a request, and the first difference.
-
-        The records are indexed at the first question; those stored later are not among them.
-        """
-        if self._index is None:
-            scanned = self.store.scan(self.tag)
-            entries = (unpack(blob, key[8:]) for key, blob in scanned)
-            self._index = Index(entry for entry in entries if entry is not None)
-        return self._index.explain(parts)
-
-    async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
-        """Return the entry that answers, or None. A failing store and a broken entry are misses."""
-        if self.store.instant:
-            return self.recall(store_key, kind, max_age_s)
-        try:
-            blob = await self.store.aget(store_key)
-        except StoreError as error:
-            self._store_failed(error)
-            return None
-        return self._answering(blob, store_key, kind, max_age_s)
-
-    def _answering(self, blob: bytes | None, store_key: bytes, kind: str, max_age_s: float | None) -> Entry | None:
-        counters = self.counters
-        if blob is None:
-            counters.absent += 1
-            return None
-        entry = unpack(blob, store_key[8:])
-        if entry is None or entry.kind != kind:
-            counters.broken += 1
-            return None
-        if max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
-            counters.too_old += 1
-            return None
-        counters.hits += 1
-        return entry
-
-    def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
-        """Store `entry`; a failing store is counted and logged once."""
-        if ttl_s is not None and self.ttl_jitter:
-            ttl_s *= 1 - self.ttl_jitter * random.random()
-        try:
-            self.store.set(store_key, pack(entry), ttl_s)
-        except StoreError as error:
-            self._store_failed(error)
-        else:
-            self.counters.stored += 1
-
-    def _store_failed(self, error: StoreError) -> None:
-        self.counters.store_errors += 1
-        if self._log_store_errors:
-            self._log_store_errors = False
-            warn("the response cache is failing, calls go on without it: %s", error)
-
-    # What a user asks.
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the JSON value that `set` kept under `key`, or `default`."""
-        entry = self.recall(self._value_key(key), "value")
-        return default if entry is None else msgspec.json.decode(entry.body)
-
-    def set(self, key: str, value: Any, ttl: float | None = None) -> None:
-        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl."""
-        store_key, entry = self._value_entry(key, value)
-        self.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
-
-    def delete(self, key: str) -> bool:
-        """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        return sum(self.store.delete(store_key) for store_key in self._keys_named(key)) > 0
-
-    def clear(self) -> int:
-        """Forget every entry of this cache's namespace and seed. Return how many there were."""
-        return self.store.clear(self.tag)
 
     def stats(self) -> dict[str, Any]:
         """Return what was hit and missed, and why, and the state of the store."""
@@ -234,44 +140,9 @@ class Cache:
         """Flush and give back threads and handles. A later call opens them again."""
         self.store.close()
 
-    async def aget(self, key: str, default: Any = None) -> Any:
-        """Return the JSON value that `set` kept under `key`, or `default`."""
-        entry = await self.arecall(self._value_key(key), "value")
-        return default if entry is None else msgspec.json.decode(entry.body)
-
-    async def aset(self, key: str, value: Any, ttl: float | None = None) -> None:
-        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl."""
-        store_key, entry = self._value_entry(key, value)
-        await self.store.aset(store_key, pack(entry), seconds("ttl", ttl) or self.ttl)
-
-    async def adelete(self, key: str) -> bool:
-        """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        deleted = [await self.store.adelete(store_key) for store_key in self._keys_named(key)]
-        return any(deleted)
-
-    async def aclear(self) -> int:
-        """Forget every entry of this cache's namespace and seed. Return how many there were."""
-        return await self.store.aclear(self.tag)
-
     async def aclose(self) -> None:
         """Flush and give back what is open."""
         await self.store.aclose()
-
-    def _value_key(self, key: str) -> bytes:
-        return self.tag + custom_key(self.scope, "value", key)
-
-    def _value_entry(self, key: str, value: Any) -> tuple[bytes, Entry]:
-        store_key = self._value_key(key)
-        return store_key, Entry(store_key[8:], "value", "", self.clock(), msgspec.json.encode(value))
-
-    def _keys_named(self, key: str) -> list[bytes]:
-        keys = [self._value_key(key)]
-        if len(key) == 64:
-            try:
-                keys.append(self.tag + bytes.fromhex(key))
-            except ValueError:
-                pass
-        return keys
 
     # As a block.
 

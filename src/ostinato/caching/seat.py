@@ -44,11 +44,11 @@ class Seat:
 
     def recall(self) -> Entry | None:
         """Return the entry that answers, or None."""
-        return self.cache.recall(self.store_key, self.kind, self.policy.max_age_s)
+        return self.cache.shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
 
     async def arecall(self) -> Entry | None:
         """Return the entry that answers, or None."""
-        return await self.cache.arecall(self.store_key, self.kind, self.policy.max_age_s)
+        return await self.cache.shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
 
     def is_stale(self, entry: Entry) -> bool:
         """Return whether `entry` answers, but is to be asked anew."""
@@ -59,7 +59,7 @@ class Seat:
         """Return the error of a replay that has no record: why, which record is nearest, where it differs."""
         why = "nothing is sent in replay mode, and no usable record answers this call"
         try:
-            hint = f"; {self.cache.nearest(fingerprint(self.parts))}"
+            hint = f"; {self.cache.shelf.nearest(self.store_key[:8], fingerprint(self.parts))}"
         except StoreError as error:
             hint = f"; the store is failing: {error}"
         return ReplayMissError(f"{why} (key {self.key.hex()[:16]}){hint}")
@@ -76,7 +76,7 @@ class Seat:
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta)
-        self.cache.keep(self.store_key, entry, self.policy.ttl_s)
+        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
 
     def keeper(self, wire: Wire) -> Keep | None:
         """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""

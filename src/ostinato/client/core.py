@@ -125,7 +125,7 @@ class Core:
         known = self._known.get(raw)
         if known is None or (known[1] is not None and not policy.asked) or not cache.caches("chat"):
             return None, route, raw
-        return cache.recall(known[0], "chat", policy.max_age_s), route, raw
+        return cache.shelf.recall(known[0], "chat", policy.max_age_s), route, raw
 
     def _embark(
         self,
