@@ -77,7 +77,12 @@ class Alias(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, name: str, deployments: Sequence[Deployment]) -> Alias:
-        """Return the alias with its digest."""
+        """Return the alias with its digest.
+
+        Raises: ConfigurationError: nobody would ever be asked.
+        """
+        if not any(deployment.weight > 0 for deployment in deployments):
+            raise ConfigurationError(f"model {name!r} has no deployment with a weight above 0")
         packed = {_encode(deployment.identity()) for deployment in deployments}
         digest = hashlib.sha256(b"".join(len(item).to_bytes(8, "big") + item for item in sorted(packed))).hexdigest()
         return cls(name, tuple(deployments), digest)

@@ -1,0 +1,216 @@
+"""Which deployment is asked, which one after it fails, and which ones rest. Nothing here waits or sends."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.errors import (
+    APIConnectionError,
+    BadRequestError,
+    ConfigurationError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    OstinatoError,
+    RateLimitError,
+    ReplayMissError,
+    RequestTooLargeError,
+    ServiceUnavailableError,
+    UnsupportedParamsError,
+)
+from ostinato.gateway.affinity import ranked
+from ostinato.transport.retry import RetryPolicy, retry_delay
+
+if TYPE_CHECKING:
+    from ostinato.gateway.config import Routing
+    from ostinato.gateway.models import Alias, Deployment
+
+FAILS_WINDOW_S = 60.0
+"""How long a failure is remembered."""
+LONGEST_REST = 16
+"""A deployment that fails whenever it comes back rests twice as long each time, up to so many times `cooldown_s`."""
+LONGEST_RETRY_AFTER_S = 600.0
+"""The longest rest that a vendor's `retry-after` brings."""
+
+_OF_THE_REQUEST = (
+    BadRequestError, ConfigurationError, ReplayMissError, RequestTooLargeError, UnsupportedParamsError,
+)  # fmt: skip
+"""Errors that every deployment would answer with."""
+
+
+def is_deployments_fault(error: OstinatoError) -> bool:
+    """Return whether another deployment may do better: all but what is wrong with the request itself."""
+    return not isinstance(error, _OF_THE_REQUEST)
+
+
+class State(msgspec.Struct):
+    """How one deployment does, as this process saw it."""
+
+    rests_until_s: float = 0.0
+    rests: int = 0
+    """Rests since it last answered."""
+    fails_at_s: list[float] = msgspec.field(default_factory=list)
+    """When it failed within the last minute."""
+    answers: int = 0
+    failures: int = 0
+    last_error: str | None = None
+    """The name of the last failure's class; None since it answered."""
+
+
+class Health:
+    """Which deployments rest, by their id. Each worker has its own: what one learns costs the next one try."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.states: dict[str, State] = {}
+
+    def state(self, deployment: Deployment) -> State:
+        """Return what is known of a deployment."""
+        return self.states.setdefault(deployment.id, State())
+
+    def rests(self, deployment: Deployment) -> bool:
+        """Return whether it is better not asked now."""
+        state = self.states.get(deployment.id)
+        return state is not None and state.rests_until_s > self._clock()
+
+    def rests_until(self, deployment: Deployment) -> float:
+        """Return when its rest ends, or 0.0 when it does not rest."""
+        return self.state(deployment).rests_until_s if self.rests(deployment) else 0.0
+
+    def asked(self, deployment: Deployment, routing: Routing) -> None:
+        """Note that it is asked. After a rest one call tries it, and the others keep away meanwhile."""
+        state = self.states.get(deployment.id)
+        if state is not None and state.rests and not self.rests(deployment):
+            state.rests_until_s = self._clock() + routing.cooldown_s
+
+    def answered(self, deployment: Deployment) -> None:
+        """Note that it answered: it is well."""
+        state = self.state(deployment)
+        state.answers += 1
+        if state.last_error is not None:
+            state.rests_until_s, state.rests, state.last_error = 0.0, 0, None
+            state.fails_at_s.clear()
+
+    def failed(self, deployment: Deployment, error: OstinatoError, routing: Routing) -> None:
+        """Note that it failed, and let it rest when that is too often, or at once where waiting is asked for."""
+        now, state = self._clock(), self.state(deployment)
+        state.failures += 1
+        state.last_error = type(error).__name__
+        state.fails_at_s = [at for at in state.fails_at_s if at > now - FAILS_WINDOW_S] + [now]
+        at_once = isinstance(error, RateLimitError) or not error.retryable or state.rests
+        if routing.cooldown_s <= 0 or not (at_once or len(state.fails_at_s) > routing.allowed_fails):
+            return
+        rest_s = routing.cooldown_s * min(2.0**state.rests, LONGEST_REST)
+        if error.retry_after is not None:
+            rest_s = max(rest_s, min(error.retry_after, LONGEST_RETRY_AFTER_S))
+        state.rests += 1
+        state.rests_until_s = now + rest_s
+
+
+class Plan:
+    """One call's way through the deployments of an alias."""
+
+    __slots__ = ("_dice", "_health", "_order", "_policy", "_retries", "_routing", "_tried", "deployment")
+
+    def __init__(
+        self,
+        order: list[Deployment],
+        health: Health,
+        routing: Routing,
+        dice: Callable[[], float],
+        num_retries: int | None = None,
+    ) -> None:
+        self._order = order
+        self._health = health
+        self._routing = routing
+        self._dice = dice
+        self._policy = RetryPolicy(routing.num_retries if num_retries is None else num_retries)
+        self._retries = 0
+        self._tried: set[str] = set()
+        self.deployment: Deployment = self._ask(self._rested(order))
+        """Whom to ask now."""
+
+    def answered(self) -> None:
+        """Say that the deployment answered."""
+        self._health.answered(self.deployment)
+
+    def failed(self, error: OstinatoError) -> float | None:
+        """Say that the deployment failed. Return the seconds to wait before asking `deployment`, None to give up.
+
+        Each deployment that does not rest is asked once, without waiting; then the retries begin.
+        """
+        if not is_deployments_fault(error):
+            return None
+        self._health.failed(self.deployment, error, self._routing)
+        untried = [deployment for deployment in self._order if deployment.id not in self._tried]
+        awake = [deployment for deployment in untried if not self._health.rests(deployment)]
+        if awake or (untried and not error.retryable):
+            self.deployment = self._ask(self._rested(awake or untried))
+            return 0.0
+        following = self._rested(self._order)
+        if following is not self.deployment:
+            error = APIConnectionError(error.message, retryable=error.retryable)  # its `retry_after` is not this one's
+        delay_s = retry_delay(error, self._retries, self._policy, self._dice)
+        if delay_s is not None:
+            self._retries += 1
+            self.deployment = self._ask(following)
+        return delay_s
+
+    def _rested(self, deployments: list[Deployment]) -> Deployment:
+        """Return the first that does not rest, else the one that is the nearest to the end of it."""
+        return min(deployments, key=self._health.rests_until)
+
+    def _ask(self, deployment: Deployment) -> Deployment:
+        self._tried.add(deployment.id)
+        self._health.asked(deployment, self._routing)
+        return deployment
+
+
+class Router:
+    """Plans calls."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        health: Health | None = None,
+        *,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """`health` is carried over from the router before, when the configuration is read anew."""
+        self.routing = routing
+        self.health = health or Health()
+        self._dice = dice
+
+    def plan(self, alias: Alias, prefix: bytes | None, *, num_retries: int | None = None, last: bool = True) -> Plan:
+        """Return the way of a call whose prompt begins with `prefix` (`affinity.prefix_of`), None where by chance.
+
+        With `last` False somebody else can answer: then nobody is asked while all deployments rest.
+
+        Raises: ServiceUnavailableError: that is so.
+        """
+        order = ranked(alias.deployments, prefix if prefix is not None else self._drawn())
+        if not last and all(map(self.health.rests, order)):
+            raise ServiceUnavailableError(f"every deployment of {alias.name!r} rests after a failure")
+        return Plan(order, self.health, self.routing, self._dice, num_retries)
+
+    def _drawn(self) -> bytes:
+        return int(self._dice() * 2**64).to_bytes(9, "big")
+
+    def fallbacks(self, name: str, error: OstinatoError) -> tuple[str, ...]:
+        """Return the aliases to ask in order after alias `name` ended with `error`.
+
+        Each is a call of its own: it has its own key, is looked up in the cache first, and is stored as its own.
+        """
+        routing = self.routing
+        table: Mapping[str, Any] = routing.fallbacks
+        if isinstance(error, ContextWindowExceededError):
+            table = routing.context_window_fallbacks
+        elif isinstance(error, ContentPolicyViolationError):
+            table = routing.content_policy_fallbacks
+        elif not is_deployments_fault(error):
+            return ()
+        return tuple(other for other in table.get(name, table.get("*", ())) if other != name)

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import pytest
+
+from ostinato.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    BadRequestError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    InternalServerError,
+    OstinatoError,
+    RateLimitError,
+    ServiceUnavailableError,
+    Timeout,
+)
+from ostinato.gateway.affinity import prefix_of
+from ostinato.gateway.config import Routing
+from ostinato.gateway.models import Alias, Deployment
+from ostinato.gateway.router import Health, Plan, Router
+from ostinato.testing.clock import ManualClock
+
+PREFIX = prefix_of({"messages": [{"role": "user", "content": "hello"}]})
+BROKEN = InternalServerError("down")
+
+
+def alias_of(count: int) -> Alias:
+    return Alias.of("gpt", [Deployment(f"d{index}", "openai/gpt-4o") for index in range(count)])
+
+
+class Place:
+    """A router with a clock of its own, and the plans that it makes for one prefix."""
+
+    def __init__(self, count: int = 3, routing: Routing | None = None) -> None:
+        self.clock = ManualClock()
+        self.router = Router(routing or Routing(), Health(self.clock), dice=lambda: 0.0)
+        self.alias = alias_of(count)
+
+    def plan(self, **settings: object) -> Plan:
+        return self.router.plan(self.alias, PREFIX, **settings)  # type: ignore[arg-type]
+
+    def first(self) -> str:
+        plan = self.plan()
+        plan.answered()
+        return plan.deployment.id
+
+
+def drive(plan: Plan, error: OstinatoError) -> list[tuple[str, float]]:
+    """Return whom a plan asks, and after how long, when everybody answers with `error`."""
+    asked, delay = [(plan.deployment.id, 0.0)], plan.failed(error)
+    while delay is not None:
+        asked.append((plan.deployment.id, delay))
+        delay = plan.failed(error)
+    return asked
+
+
+def test_one_prefix_goes_to_one_deployment() -> None:
+    place = Place()
+
+    assert len({place.first() for _ in range(20)}) == 1
+
+
+def test_without_a_prefix_chance_decides() -> None:
+    draws = iter([number / 50 for number in range(50)])
+    router = Router(Routing(), dice=lambda: next(draws))
+
+    assert len({router.plan(alias_of(3), None).deployment.id for _ in range(50)}) == 3
+
+
+def test_every_other_deployment_is_asked_at_once_before_any_is_asked_again() -> None:
+    asked = drive(Place(routing=Routing(num_retries=2)).plan(), BROKEN)
+
+    assert len({name for name, _ in asked[:3]}) == 3
+    assert [delay for _, delay in asked] == [0.0, 0.0, 0.0, 0.5, 1.0]
+
+
+def test_a_single_deployment_is_asked_again_after_a_pause() -> None:
+    assert [delay for _, delay in drive(Place(1).plan(num_retries=1), BROKEN)] == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("error", [BadRequestError("no"), ContextWindowExceededError("long")])
+def test_what_is_wrong_with_the_request_is_asked_once_and_held_against_nobody(error: OstinatoError) -> None:
+    place = Place()
+    asked = drive(place.plan(), error)
+
+    assert len(asked) == 1
+    assert place.first() == asked[0][0]
+
+
+def test_a_key_that_is_refused_leaves_the_call_to_the_others() -> None:
+    asked = drive(Place().plan(), AuthenticationError("no key"))
+
+    assert [delay for _, delay in asked] == [0.0, 0.0, 0.0]
+    assert len({name for name, _ in asked}) == 3
+
+
+def test_a_deployment_that_failed_rests_and_comes_back_by_itself() -> None:
+    place = Place(routing=Routing(cooldown_s=5))
+    plan = place.plan()
+    failed = plan.deployment.id
+    plan.failed(BROKEN)
+    others = {place.first() for _ in range(3)}
+    place.clock.advance(5.1)
+
+    assert failed not in others
+    assert place.first() == failed
+    assert place.first() == failed
+
+
+def test_after_a_rest_one_call_tries_and_the_others_keep_away() -> None:
+    place = Place()
+    plan = place.plan()
+    failed = plan.deployment.id
+    plan.failed(BROKEN)
+    place.clock.advance(6)
+    trying, meanwhile = place.plan(), place.plan()
+
+    assert trying.deployment.id == failed
+    assert meanwhile.deployment.id != failed
+
+
+def test_one_that_fails_whenever_it_comes_back_rests_longer_each_time() -> None:
+    place = Place(1, Routing(cooldown_s=1))
+    state = place.router.health.state(place.alias.deployments[0])
+    rests = []
+    for _ in range(6):
+        place.plan().failed(BROKEN)
+        rests.append(state.rests_until_s - place.clock())
+        place.clock.now = state.rests_until_s
+
+    assert rests == [1, 2, 4, 8, 16, 16]
+
+
+def test_an_answer_ends_what_was_held_against_it() -> None:
+    place = Place(1, Routing(cooldown_s=1))
+    for _ in range(2):
+        place.plan().failed(BROKEN)
+    place.plan().answered()
+    place.plan().failed(BROKEN)
+
+    state = place.router.health.states["d0"]
+    assert state.rests == 1
+    assert (state.answers, state.failures) == (1, 3)
+
+
+def test_some_failures_a_minute_may_be_allowed() -> None:
+    place = Place(1, Routing(allowed_fails=2))
+    place.plan().failed(BROKEN)
+    place.clock.advance(61)
+    rested = []
+    for _ in range(3):
+        place.plan().failed(BROKEN)
+        rested.append(place.router.health.rests(place.alias.deployments[0]))
+
+    assert rested == [False, False, True]
+
+
+def test_a_rate_limit_rests_at_once_and_as_long_as_the_vendor_says() -> None:
+    place = Place(routing=Routing(allowed_fails=9))
+    plan = place.plan()
+    limited = plan.deployment
+    plan.failed(RateLimitError("slow down", retry_after=30))
+    place.clock.advance(29)
+
+    assert place.router.health.rests(limited)
+    place.clock.advance(2)
+    assert not place.router.health.rests(limited)
+
+
+def test_the_wait_that_one_vendor_asks_for_is_not_waited_for_another() -> None:
+    place = Place(2)
+    plan = place.plan(num_retries=1)
+    plan.failed(BROKEN)
+    delay = plan.failed(RateLimitError("slow down", retry_after=30))
+
+    assert delay == 0.5
+
+
+def test_a_resting_deployment_is_skipped_while_another_is_awake() -> None:
+    place = Place(2)
+    first = place.plan()
+    resting = first.deployment.id
+    first.failed(Timeout("slow"))
+    asked = drive(place.plan(num_retries=0), BROKEN)
+
+    assert resting not in [name for name, _ in asked]
+
+
+def test_when_all_rest_the_call_is_made_all_the_same() -> None:
+    place = Place(2)
+    drive(place.plan(num_retries=0), APIConnectionError("no way"))
+
+    assert place.plan().deployment is not None
+
+
+def test_when_all_rest_and_somebody_else_can_answer_nobody_is_asked() -> None:
+    place = Place(2)
+    drive(place.plan(num_retries=0), BROKEN)
+
+    with pytest.raises(ServiceUnavailableError, match="'gpt'"):
+        place.plan(last=False)
+
+
+def test_cooldowns_can_be_turned_off() -> None:
+    place = Place(routing=Routing(cooldown_s=0))
+    plan = place.plan()
+    failed = plan.deployment.id
+    plan.failed(BROKEN)
+
+    assert place.first() == failed
+
+
+def test_what_was_learned_outlives_a_new_configuration() -> None:
+    place = Place()
+    plan = place.plan()
+    failed = plan.deployment.id
+    plan.failed(BROKEN)
+    renewed = Router(Routing(cooldown_s=9), place.router.health)
+
+    assert renewed.plan(place.alias, PREFIX).deployment.id != failed
+
+
+def test_fallbacks_are_for_what_another_model_can_mend() -> None:
+    router = Router(
+        Routing(
+            fallbacks={"gpt": ("gpt", "claude"), "*": ("any",)},
+            context_window_fallbacks={"gpt": ("long",)},
+            content_policy_fallbacks={"gpt": ("bold",)},
+        )
+    )
+
+    assert router.fallbacks("gpt", BROKEN) == ("claude",)
+    assert router.fallbacks("other", BROKEN) == ("any",)
+    assert router.fallbacks("any", BROKEN) == ()
+    assert router.fallbacks("gpt", ContextWindowExceededError("long")) == ("long",)
+    assert router.fallbacks("gpt", ContentPolicyViolationError("no")) == ("bold",)
+    assert router.fallbacks("gpt", BadRequestError("no")) == ()
