@@ -11,7 +11,7 @@ from ostinato.gateway.models import Deployment
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 SYSTEM = {"role": "system", "content": "You know the contract."}
-TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
 
 
 def user(text: str) -> dict[str, Any]:
