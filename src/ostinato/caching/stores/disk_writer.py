@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -15,6 +13,7 @@ from typing import TypeVar
 from ostinato.caching.stores.disk_file import FAILURES, CacheFile, Failure, Outage, verdict
 from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
 from ostinato.caching.stores.folder import Identity
+from ostinato.caching.stores.forks import flush_when_worker_ends
 from ostinato.caching.stores.front import Front
 from ostinato.caching.stores.rows import (
     Batch,
@@ -222,7 +221,7 @@ class Writer:
                 except RuntimeError:
                     return False
                 self._thread = thread
-                _flush_when_worker_ends(self)
+                flush_when_worker_ends(self)
             return True
 
     def _work(self, tokens: queue.SimpleQueue[None]) -> None:
@@ -373,17 +372,3 @@ def _transact(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection
             connection.execute("ROLLBACK")
         raise
     return result
-
-
-def _flush_when_worker_ends(writer: Writer) -> None:
-    """Flush `writer` at the end of a process of `multiprocessing`, which leaves without the usual exit functions."""
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        util.Finalize(writer, _flush_quietly, args=(weakref.ref(writer),), exitpriority=0)
-
-
-def _flush_quietly(reference: weakref.ref[Writer]) -> None:
-    writer = reference()
-    if writer is not None:
-        with contextlib.suppress(StoreError):
-            writer.flush()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 import weakref
 from functools import cache
 from typing import Protocol
+
+from ostinato.errors import StoreError
 
 
 class Forkable(Protocol):
@@ -20,6 +24,13 @@ class Forkable(Protocol):
 
     def after_fork(self, *, in_child: bool) -> None:
         """Give the locks back; in a child also forget what only the parent's threads could finish."""
+
+
+class Flushable(Protocol):
+    """Something that writes behind its callers."""
+
+    def flush(self) -> None:
+        """Write what waits. May raise `StoreError`."""
 
 
 _guard = threading.RLock()
@@ -61,3 +72,17 @@ def _wake(*, in_child: bool) -> None:
         holder.after_fork(in_child=in_child)
     _resting.clear()
     _guard.release()
+
+
+def flush_when_worker_ends(holder: Flushable) -> None:
+    """Flush `holder` at the end of a process of `multiprocessing`, which leaves without the usual exit functions."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(holder, _flush_quietly, args=(weakref.ref(holder),), exitpriority=0)
+
+
+def _flush_quietly(reference: weakref.ref[Flushable]) -> None:
+    holder = reference()
+    if holder is not None:
+        with contextlib.suppress(StoreError):
+            holder.flush()
