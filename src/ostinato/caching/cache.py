@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec.structs import replace
 
 from ostinato.caching import ambient
 from ostinato.caching.contents import Contents
@@ -14,6 +16,7 @@ from ostinato.caching.key import Scope
 from ostinato.caching.policy import MODES, Mode, Policy, apply_controls, default_policy, seconds
 from ostinato.caching.shelf import Shelf
 from ostinato.caching.stores.opening import ALIASES, Wanted, open_store
+from ostinato.caching.tags import checked_tags
 from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Cache(Contents):
         max_bytes: upper bound of what is kept, 256 MB in memory and 4 GB on disk unless given.
         supported_call_types: which calls are cached, of `completion`, `acompletion`, `embedding`, `aembedding`.
         cache_seed: another seed is another set of entries.
+        tags: what every entry can be invalidated by; the `tags` control of a call adds to them.
         stall_timeout_s: seconds after which a call stops waiting for an identical one that goes nowhere.
         finish_on_disconnect: read an answer to its end for the cache when its last reader has left.
         store: a store of your own instead of `type`.
@@ -69,6 +73,7 @@ class Cache(Contents):
         max_bytes: int | None = None,
         supported_call_types: list[str] | None = None,
         cache_seed: int | str | None = None,
+        tags: Sequence[str] = (),
         stall_timeout_s: float = 30.0,
         finish_on_disconnect: bool = False,
         store: Store | None = None,
@@ -96,7 +101,8 @@ class Cache(Contents):
             raise ConfigurationError(f"a store of your own has no setting {', '.join(map(repr, sorted(settings)))}")
         seed = "" if cache_seed is None else str(cache_seed)
         self.scope = Scope(namespace=namespace or "", seed=seed)
-        self.default = default_policy(self.scope, mode, self.ttl, seconds("soft_ttl", soft_ttl, zero=True))
+        default = default_policy(self.scope, mode, self.ttl, seconds("soft_ttl", soft_ttl, zero=True))
+        self.default = replace(default, tags=checked_tags(tags))
         self.tag = self.scope.tag()
         self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
         self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter)

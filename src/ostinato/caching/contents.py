@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ostinato.caching.key import Scope, custom_key
 from ostinato.caching.policy import seconds
 from ostinato.caching.record import Entry
+from ostinato.caching.register import arun, run
+from ostinato.caching.tags import checked_tags
 
 if TYPE_CHECKING:
+    from ostinato.caching.policy import Policy
     from ostinato.caching.shelf import Shelf
+    from ostinato.caching.tags import Generations
 
 
 class Contents:
@@ -21,6 +27,7 @@ class Contents:
     scope: Scope
     tag: bytes
     """What every store key of this cache starts with."""
+    default: Policy
     ttl: float | None
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -33,15 +40,21 @@ class Contents:
         entry = await self.shelf.arecall(self._value_key(key), "value")
         return default if entry is None else msgspec.json.decode(entry.body)
 
-    def set(self, key: str, value: Any, ttl: float | None = None) -> None:
-        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl."""
-        store_key, entry = self._value_entry(key, value)
-        self.shelf.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
+    def set(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
+        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
+        names = self._tags_of(tags)
+        generations = self.shelf.hold(self.tag, names) if names else {}
+        if generations is not None:
+            store_key, entry = self._value_entry(key, value, generations)
+            self.shelf.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
-    async def aset(self, key: str, value: Any, ttl: float | None = None) -> None:
-        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl."""
-        store_key, entry = self._value_entry(key, value)
-        await self.shelf.akeep(store_key, entry, seconds("ttl", ttl) or self.ttl)
+    async def aset(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
+        """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
+        names = self._tags_of(tags)
+        generations = await self.shelf.ahold(self.tag, names) if names else {}
+        if generations is not None:
+            store_key, entry = self._value_entry(key, value, generations)
+            await self.shelf.akeep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
@@ -53,20 +66,44 @@ class Contents:
         deleted = [await self.shelf.store.adelete(store_key) for store_key in self._keys_named(key)]
         return any(deleted)
 
-    def clear(self) -> int:
-        """Forget every entry of this cache's namespace and seed. Return how many there were."""
-        return self.shelf.store.clear(self.tag)
+    def clear(self, namespace: str | None = None) -> int:
+        """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
+        return self.shelf.store.clear(self._tag_of(namespace))
 
-    async def aclear(self) -> int:
-        """Forget every entry of this cache's namespace and seed. Return how many there were."""
-        return await self.shelf.store.aclear(self.tag)
+    async def aclear(self, namespace: str | None = None) -> int:
+        """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
+        return await self.shelf.store.aclear(self._tag_of(namespace))
+
+    def invalidate(self, tag: str, namespace: str | None = None) -> None:
+        """Let no entry with `tag` answer any more, however many there are, nor one whose answer is on its way.
+
+        They are of `namespace`, this cache's own unless given. It holds here at once, and in every other process
+        after a second beside what the store's own memory tier may add. What is invalid is evicted in its time.
+
+        Raises: StoreError: the store could not; the entries may answer.
+        """
+        checked_tags([tag])
+        run(self.shelf.store, self.shelf.tags.invalidate(self._tag_of(namespace), tag))
+
+    async def ainvalidate(self, tag: str, namespace: str | None = None) -> None:
+        """Let no entry with `tag` answer any more, however many there are, nor one whose answer is on its way."""
+        checked_tags([tag])
+        await arun(self.shelf.store, self.shelf.tags.invalidate(self._tag_of(namespace), tag))
+
+    def _tag_of(self, namespace: str | None) -> bytes:
+        return self.tag if namespace is None else replace(self.scope, namespace=namespace).tag()
+
+    def _tags_of(self, tags: Sequence[str]) -> tuple[str, ...]:
+        own = self.default.tags
+        return checked_tags([*own, *checked_tags(tags)]) if tags else own
 
     def _value_key(self, key: str) -> bytes:
         return self.tag + custom_key(self.scope, "value", key)
 
-    def _value_entry(self, key: str, value: Any) -> tuple[bytes, Entry]:
+    def _value_entry(self, key: str, value: Any, tags: Generations) -> tuple[bytes, Entry]:
         store_key = self._value_key(key)
-        return store_key, Entry(store_key[8:], "value", "", self.shelf.clock(), msgspec.json.encode(value))
+        body = msgspec.json.encode(value)
+        return store_key, Entry(store_key[8:], "value", "", self.shelf.clock(), body, tags=tags)
 
     def _keys_named(self, key: str) -> list[bytes]:
         keys = [self._value_key(key)]

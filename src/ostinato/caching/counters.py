@@ -14,6 +14,7 @@ class Counters:
         "broken",
         "bypassed",
         "hits",
+        "invalidated",
         "joins",
         "refresh_errors",
         "refreshes",
@@ -42,6 +43,8 @@ class Counters:
     """Entries that could not be read, or were of another kind."""
     too_old: int
     """Entries older than the call's `s-maxage`."""
+    invalidated: int
+    """Entries with a tag that was invalidated since."""
     bypassed: int
     """Calls that were not looked up: `no-cache`, server-side tools, a mode that never reads."""
     joins: int
@@ -54,4 +57,4 @@ class Counters:
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name, with `misses` in all."""
         counts = {name: getattr(self, name) for name in self.__slots__}
-        return {**counts, "misses": self.absent + self.broken + self.too_old}
+        return {**counts, "misses": self.absent + self.broken + self.too_old + self.invalidated}

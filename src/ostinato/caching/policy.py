@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ostinato.caching.key import Scope
+from ostinato.caching.tags import checked_tags
 from ostinato.errors import ConfigurationError
 
 Mode = Literal["default_on", "default_off", "record", "replay"]
@@ -34,6 +35,8 @@ class Policy(msgspec.Struct, frozen=True):
     """Never ask: a miss is an error."""
     keep_request: bool = False
     """Store the request beside the answer (record mode)."""
+    tags: tuple[str, ...] = ()
+    """What the entry can be invalidated by, beside its key."""
 
 
 def default_policy(scope: Scope, mode: Mode, ttl_s: float | None, soft_ttl_s: float | None) -> Policy:
@@ -80,6 +83,8 @@ def _with_control(policy: Policy, name: str, value: Any) -> Policy:
             if not isinstance(value, str):
                 raise ConfigurationError(f"cache control 'namespace' must be a string, not {value!r}")
             return replace(policy, scope=replace(policy.scope, namespace=value))
+        case "tags":
+            return replace(policy, tags=checked_tags([*policy.tags, *checked_tags(value)]))
         case "no-cache" | "no-store" | "use-cache":
             if not isinstance(value, bool):
                 raise ConfigurationError(f"cache control {name!r} must be True or False, not {value!r}")
@@ -102,7 +107,7 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float | None:
     return float(value)  # type: ignore[arg-type]
 
 
-CONTROLS = ("ttl", "soft-ttl", "s-maxage", "no-cache", "no-store", "namespace", "use-cache")
+CONTROLS = ("ttl", "soft-ttl", "s-maxage", "no-cache", "no-store", "namespace", "tags", "use-cache")
 
 
 def _unknown(name: object) -> str:

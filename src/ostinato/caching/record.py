@@ -36,6 +36,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The model that was asked for, as `provider/name`."""
     meta: dict[str, Any] = {}
     """What only some entries have: `headers` of the answer that count, `request` in record mode."""
+    tags: dict[str, bytes] = {}
+    """The generation of each of its tags from before the answer was asked for."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -48,9 +50,12 @@ def pack(entry: Entry) -> bytes:
     return b"".join((_FIRST, crc32(payload).to_bytes(4, "big"), payload))
 
 
-def unpack_own(blob: bytes) -> Entry:
-    """Return the entry in `blob`, which this process packed and kept."""
-    return _decode(memoryview(blob)[5:])
+def unpack_own(blob: bytes) -> Entry | None:
+    """Return the entry in `blob`, which this process packed and kept, or None when it is sealed or no entry."""
+    try:
+        return _decode(memoryview(blob)[5:])
+    except msgspec.DecodeError:
+        return None
 
 
 def unpack(blob: bytes, key: bytes) -> Entry | None:

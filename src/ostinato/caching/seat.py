@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ostinato.caching.flight import Keep
     from ostinato.caching.key import Parts
     from ostinato.caching.policy import Policy
+    from ostinato.caching.tags import Generations
     from ostinato.wire.contract import Cuts, Json, Wire
 
 _encode = msgspec.json.Encoder().encode
@@ -23,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 class Seat:
     """One call in one cache."""
 
-    __slots__ = ("cache", "kind", "model", "parts", "policy", "request", "store_key", "wire")
+    __slots__ = ("cache", "kind", "model", "parts", "policy", "request", "store_key", "tags", "wire")
 
     def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
         self.cache = cache
@@ -36,6 +37,8 @@ class Seat:
         """The request in normal form, to be told apart by in replay mode."""
         self.request: Json | None = None
         """The request to store beside the answer, in record mode."""
+        self.tags: Generations | None = None
+        """The generations of the call's tags from before it went upstream."""
 
     @property
     def key(self) -> bytes:
@@ -44,11 +47,21 @@ class Seat:
 
     def recall(self) -> Entry | None:
         """Return the entry that answers, or None."""
-        return self.cache.shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
+        shelf = self.cache.shelf
+        if self.policy.tags and self.policy.write:
+            self.tags = shelf.hold(self.store_key[:8], self.policy.tags)
+        if not self.policy.read:
+            return None
+        return shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
 
     async def arecall(self) -> Entry | None:
         """Return the entry that answers, or None."""
-        return await self.cache.shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
+        shelf = self.cache.shelf
+        if self.policy.tags and self.policy.write:
+            self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags)
+        if not self.policy.read:
+            return None
+        return await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
 
     def is_stale(self, entry: Entry) -> bool:
         """Return whether `entry` answers, but is to be asked anew."""
@@ -66,6 +79,9 @@ class Seat:
 
     def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None, headers: dict[str, str] | None = None) -> None:
         """Store a final body under this call's key, with the headers that belong to it."""
+        tags = self.tags or {}
+        if self.policy.tags and not tags:
+            return  # what could not be tagged could not be invalidated; the store's failure is counted
         meta: dict[str, Any] = {}
         if self.parts and not self.cache.store.process_local:
             meta["parts"] = fingerprint(self.parts)  # to be told apart by in replay mode, by another process
@@ -75,7 +91,7 @@ class Seat:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
-        entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta)
+        entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, tags)
         self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
 
     def keeper(self, wire: Wire) -> Keep | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
+from ostinato.caching.register import Register, arun, run
+from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ class Shelf:
         self.counters = counters
         self.clock = clock
         self._ttl_jitter = ttl_jitter
-        self._check = not store.process_local
+        self.tags = Tags(Register(clock))
+        self._own = store.process_local
         self._log_store_errors = True
         self._indices: dict[bytes, Index] = {}
 
@@ -31,16 +34,18 @@ class Shelf:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
         try:
             blob = self.store.get(store_key)
+            if blob is not None and self._own:
+                # The shortest way, for what never left this process.
+                entry = unpack_own(blob)
+                if entry is not None and entry.kind == kind and max_age_s is None and not entry.tags:
+                    self.counters.hits += 1
+                    return entry
+            entry = self._entry(blob, store_key, kind, max_age_s)
+            stands = entry is None or not entry.tags or run(self.store, self.tags.stand(store_key[:8], entry.tags))
         except StoreError as error:
             self._store_failed(error)
             return None
-        if blob is not None and not self._check and max_age_s is None:
-            # The shortest way, for what never left this process.
-            entry = unpack_own(blob)
-            if entry.kind == kind:
-                self.counters.hits += 1
-                return entry
-        return self._answering(blob, store_key, kind, max_age_s)
+        return self._counted(entry, stands=stands)
 
     async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
@@ -48,12 +53,17 @@ class Shelf:
             return self.recall(store_key, kind, max_age_s)
         try:
             blob = await self.store.aget(store_key)
+            entry = self._entry(blob, store_key, kind, max_age_s)
+            stands = (
+                entry is None or not entry.tags or await arun(self.store, self.tags.stand(store_key[:8], entry.tags))
+            )
         except StoreError as error:
             self._store_failed(error)
             return None
-        return self._answering(blob, store_key, kind, max_age_s)
+        return self._counted(entry, stands=stands)
 
-    def _answering(self, blob: bytes | None, store_key: bytes, kind: str, max_age_s: float | None) -> Entry | None:
+    def _entry(self, blob: bytes | None, store_key: bytes, kind: str, max_age_s: float | None) -> Entry | None:
+        """Return the entry in `blob` if it is whole, of `kind` and young enough, else count why not."""
         counters = self.counters
         if blob is None:
             counters.absent += 1
@@ -65,8 +75,32 @@ class Shelf:
         if max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
             counters.too_old += 1
             return None
-        counters.hits += 1
         return entry
+
+    def _counted(self, entry: Entry | None, *, stands: bool) -> Entry | None:
+        if entry is None:
+            return None
+        if not stands:
+            self.counters.invalidated += 1
+            return None
+        self.counters.hits += 1
+        return entry
+
+    def hold(self, scope: bytes, tags: Iterable[str]) -> Generations | None:
+        """Return the generations of `tags` for an entry to carry, or None where the store fails."""
+        try:
+            return run(self.store, self.tags.hold(scope, tags))
+        except StoreError as error:
+            self._store_failed(error)
+            return None
+
+    async def ahold(self, scope: bytes, tags: Iterable[str]) -> Generations | None:
+        """Return the generations of `tags` for an entry to carry, or None where the store fails."""
+        try:
+            return await arun(self.store, self.tags.hold(scope, tags))
+        except StoreError as error:
+            self._store_failed(error)
+            return None
 
     def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
         """Store `entry`; a failing store is counted and logged once."""
