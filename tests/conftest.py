@@ -20,9 +20,10 @@ hypothesis.settings.register_profile("ostinato", deadline=None, derandomize=True
 hypothesis.settings.load_profile("ostinato")
 
 _PRIVATE = re.compile(
-    r"[A-Z_]+_(API_KEY|API_BASE|BASE_URL|API_VERSION)$|(OPENAI|ANTHROPIC|AZURE|AWS|OSTINATO)_|.*_proxy$", re.IGNORECASE
+    r"[A-Z_]+_(API_KEY|API_BASE|BASE_URL|API_VERSION)$|(OPENAI|ANTHROPIC|AZURE|AWS|OSTINATO|REDIS)_|.*_proxy$",
+    re.IGNORECASE,
 )
-_KEPT = {"OSTINATO_TRAFFIC"}
+_KEPT = {"OSTINATO_REDIS_BIN", "OSTINATO_TRAFFIC"}
 
 
 class NetworkBlockedError(Exception):

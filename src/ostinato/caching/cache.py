@@ -38,7 +38,7 @@ class Cache(Contents):
     """A response cache. As a context manager it is the cache of every call inside the block.
 
     Args:
-        type: `memory` (alias `local`) or `disk`.
+        type: `memory` (alias `local`), `disk` or `redis`.
         ttl: seconds that an answer is kept; None: until it is evicted.
         soft_ttl: seconds after which an entry still answers, and is asked anew once behind the answer.
         ttl_jitter: the part of every ttl, from 0 to 1, that is cut by chance, so that what was stored together
@@ -116,6 +116,11 @@ class Cache(Contents):
     def disk(cls, cache_seed: int | str = 42, cache_path_root: str | Path = ".cache", **settings: Any) -> Self:
         """Return a cache in the folder `<cache_path_root>/<cache_seed>`, shared by processes of this machine."""
         return cls("disk", cache_seed=cache_seed, cache_path_root=cache_path_root, **settings)
+
+    @classmethod
+    def redis(cls, redis_url: str | None = None, cache_seed: int | str = 42, **settings: Any) -> Self:
+        """Return a cache in a Redis or Valkey: at a URL, or where `host` and the like or `REDIS_*` say."""
+        return cls("redis", redis_url=redis_url, cache_seed=cache_seed, **settings)
 
     # What a call asks.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ostinato.caching.stores.forks import flush_when_worker_ends, renew_after_fork
@@ -20,12 +20,26 @@ RETRY_S = 1.0
 FORK_WAIT_S = 2.0
 
 
+class PartlySentError(StoreError):
+    """Some of a batch arrived, some of it has to wait, and some is refused for good."""
+
+    def __init__(self, problem: StoreError, batch: Batch, *, later: Batch, refused: Batch) -> None:
+        super().__init__(str(problem), retryable=True)
+        self.later, self.refused = later, refused
+        unsent = {key for key, _ in (*later, *refused)}
+        self.sent = [entry for entry in batch if entry[0] not in unsent]
+        self.tried = len(batch)
+
+
 class Behind:
     """Sends entries in the order in which they came, one batch at a time, so that no answer waits for its store.
 
     `send` takes a batch of at most `most` entries and, of more than one, at most `most_bytes`. A `StoreError`
     that is `retryable` leaves the batch waiting, to be read in this process, and to be sent when the server
-    answers again. Any other drops it: it is counted, `flush` tells, and the first time there is a warning.
+    answers again. Any other drops it: it is counted, `flush` tells, and the first time there is a warning. A
+    `PartlySentError` says what of the batch waits, behind the others then, and what is dropped.
+
+    Who removes waits `patience_s` for a batch on its way, forever when None.
 
     `send` must not refer to the store, which could never be collected then; a store ends its thread by
     `weakref.finalize(store, behind.close, for_good=True)`.
@@ -41,8 +55,10 @@ class Behind:
         name: str,
         most: int = 50,
         most_bytes: int = 2**20,
+        patience_s: float | None = None,
     ) -> None:
         self.dropped = 0
+        self._patience_s = -1 if patience_s is None else patience_s
         self._send = send
         self._clock = clock
         self._name = name
@@ -74,8 +90,11 @@ class Behind:
         return self._front.waiting(scope)
 
     def delete(self, key: bytes, remove: Callable[[], bool]) -> bool:
-        """Forget what waits under `key`, then `remove` it from the server. Return whether it was in either."""
-        with self._sending:
+        """Forget what waits under `key`, then `remove` it from the server. Return whether it was in either.
+
+        Raises: StoreError: a batch is on its way, and patience is over.
+        """
+        with self._at_rest():
             waited = self._front.drop(key)
             return remove() or waited
 
@@ -84,7 +103,7 @@ class Behind:
 
         Raises: StoreError: the server does not answer.
         """
-        with self._sending:
+        with self._at_rest():
             self._send_all()
             return remove()
 
@@ -131,13 +150,35 @@ class Behind:
         if self._rested:
             self._sending.release()
 
+    @contextlib.contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """Have nothing sent meanwhile: what is removed must not be sent after it."""
+        if not self._sending.acquire(timeout=self._patience_s):
+            raise StoreError("the server is still taking what was set before", retryable=True)
+        try:
+            yield
+        finally:
+            self._sending.release()
+
     def _send_all(self) -> None:
+        """Send what waits at the moment.
+
+        Raises: StoreError: not all of it; the rest goes on waiting.
+        """
         left = len(self._front.pending)
+        problem = None
         while left > 0:
-            sent = self._send_batch()
+            try:
+                sent = self._send_batch()
+            except PartlySentError as exc:
+                if exc.tried == len(exc.later):
+                    raise
+                problem, sent = exc, exc.tried
             if not sent:
-                return
+                break
             left -= sent
+        if problem is not None:
+            raise problem
 
     def _send_quietly(self) -> None:
         with contextlib.suppress(StoreError):
@@ -153,6 +194,13 @@ class Behind:
             if batch:
                 try:
                     self._send(batch)
+                except PartlySentError as exc:
+                    self._front.settle(exc.sent)
+                    self._front.requeue(exc.later)
+                    if exc.refused:
+                        self._lose(exc.refused, str(exc))
+                    if exc.later:
+                        raise
                 except StoreError as exc:
                     if exc.retryable:
                         raise
@@ -197,7 +245,9 @@ class Behind:
             while self._tokens is tokens and self._front.pending:
                 try:
                     self._send_batch()
-                except StoreError:
+                except StoreError as exc:
+                    if isinstance(exc, PartlySentError) and exc.tried > len(exc.later):
+                        continue
                     with contextlib.suppress(queue.Empty):
                         tokens.get(timeout=RETRY_S)
         if self._ending:

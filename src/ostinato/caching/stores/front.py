@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -25,7 +26,7 @@ class Front:
 
     def __init__(self, near_bytes: int, clock: Callable[[], float]) -> None:
         self.near = MemoryStore(near_bytes, clock=clock)
-        self.pending: dict[bytes, Pending] = {}
+        self.pending: OrderedDict[bytes, Pending] = OrderedDict()
         self.pending_bytes = 0
         self.epoch = 0
         self.generation = 0
@@ -74,6 +75,13 @@ class Front:
                     del self.pending[key]
                     self.pending_bytes -= len(entry[0]) + PENDING_OVERHEAD
 
+    def requeue(self, batch: Iterable[tuple[bytes, Pending]]) -> None:
+        """Let `batch` wait behind the others. A reader finds it all the while."""
+        with self.lock:
+            for key, entry in batch:
+                if self.pending.get(key) is entry:
+                    self.pending.move_to_end(key)
+
     def take_touched(self) -> list[bytes]:
         """Return the keys that were found since the last time. One that is found meanwhile may be lost."""
         touched, self.touched = self.touched, set()
@@ -117,7 +125,7 @@ class Front:
     def renew(self) -> None:
         """Start over in a forked child: what waits is the parent's to write."""
         self.lock = threading.RLock()
-        self.pending = {}
+        self.pending = OrderedDict()
         self.pending_bytes = 0
         self.touched = set()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 256 << 20
 DISK_BYTES = 4 << 30
-TYPES = ("memory", "disk")
+TYPES = ("memory", "disk", "redis")
 ALIASES = {"local": "memory"}
 
 
@@ -46,6 +46,15 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             from ostinato.caching.stores.disk import DiskStore
 
             return DiskStore(folder, max_bytes=wanted.max_bytes or DISK_BYTES, clock=wanted.clock)
+        case "redis":
+            from ostinato.caching.stores.redis_settings import read_settings
+
+            if wanted.max_bytes is not None:
+                raise ConfigurationError("max_bytes cannot bound a Redis, which others use: set its own maxmemory")
+            read = read_settings(own)
+            from ostinato.caching.stores.redis import RedisStore
+
+            return RedisStore(read, clock=wanted.clock)
         case _:
             raise ConfigurationError(f"unknown cache type {kind!r}; there are: {', '.join(TYPES)}")
 

@@ -1,0 +1,164 @@
+"""Entries in a Redis or Valkey, shared by everyone who uses it: one server, a cluster, or what sentinels name."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Any, TypeVar, TypeVarTuple
+
+from ostinato.caching.stores.behind import Behind
+from ostinato.caching.stores.redis_line import pack
+from ostinato.caching.stores.redis_refusal import refusal
+from ostinato.caching.stores.redis_servers import open_servers
+from ostinato.caching.stores.redis_settings import Settings
+from ostinato.caching.stores.redis_stats import read_stats
+from ostinato.caching.stores.redis_sweep import clear_node, scan_node
+from ostinato.caching.stores.redis_writes import Writes
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+BATCH = 200
+"""Entries in one round trip of the writer."""
+
+
+class RedisStore:
+    """A store in a Redis or Valkey, for any number of threads, event loops, processes and machines.
+
+    A key is the prefix and 40 bytes; a hit is one GET. How long an entry lives is judged by the server. What is
+    kept, and what makes room, is the server's `maxmemory` and `maxmemory-policy`.
+
+    `set` returns at once; one thread writes behind it, and this process finds it meanwhile. While the server
+    does not answer, up to 64 MB wait. What waits is written at the interpreter's exit, by `flush` and by `close`.
+
+    Every question to a server has `timeout_ms`, opening its connection included. After three failures in a row
+    a breaker refuses for it, until a probe behind the callers is answered: every 0.5 to 5 s, when there is a call.
+
+    Stores of the same servers share their connections: one for each thread that asks at the moment, one for each
+    event loop.
+    """
+
+    instant = False
+    process_local = False
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.servers = open_servers(settings)
+        self.servers.holders.add(self)
+        self.oversized = 0
+        """Values that were not kept, being larger than `max_value_bytes`."""
+        self._clock = clock
+        self._timeout_s = settings.timeout_s
+        self._prefix = settings.prefix
+        self._ask = self.servers.ask
+        self._aask = self.servers.aask
+        self._writes = Writes(self.servers, settings, clock)
+        self._behind = Behind(
+            self._writes.send, clock=clock, name="ostinato-redis-writer", most=BATCH, patience_s=self._timeout_s
+        )
+        # Runs when the store is collected, and when the interpreter ends.
+        weakref.finalize(self, self._behind.close, for_good=True)
+
+    def get(self, key: bytes) -> bytes | None:
+        waiting = self._behind.find(key)
+        if waiting is not None:
+            return self._living(*waiting)
+        name = self._prefix + key
+        return _value(self._ask(name, pack("GET", name), monotonic() + self._timeout_s))
+
+    def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        if len(value) > self.settings.max_value_bytes:
+            self.oversized += 1
+            # What it would have replaced must not answer in its place; gone behind the caller, too.
+            value, ttl_s = b"", 0.0
+        # Never NaN, which no comparison ends.
+        self._behind.put(key, value, None if ttl_s is None else self._clock() + max(0.0, ttl_s))
+
+    def delete(self, key: bytes) -> bool:
+        return self._behind.delete(key, lambda: self._unlink(key))
+
+    def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        waiting = self._behind.waiting(scope)
+        for key, entry in waiting.items():
+            value = self._living(*entry)
+            if value is not None:
+                yield key, value
+        for node in self.servers.nodes(monotonic() + self._timeout_s):
+            for key, value in scan_node(node, self._prefix, scope, self._timeout_s):
+                if key not in waiting:
+                    yield key, value
+
+    def clear(self, scope: bytes = b"") -> int:
+        return self._behind.clear(lambda: self._sweep(scope))
+
+    def flush(self) -> None:
+        self._behind.flush()
+
+    def stats(self) -> dict[str, Any]:
+        state = read_stats(self.servers, monotonic() + self._timeout_s)
+        return {
+            **state,
+            **self._behind.stats(),
+            "errors": state["failures"] + self._writes.refused,
+            "refused": self._writes.refused,
+            "oversized": self.oversized,
+        }
+
+    def close(self) -> None:
+        self._behind.close()
+        self.servers.holders.discard(self)
+        if not self.servers.holders:
+            self.servers.close()
+
+    async def aget(self, key: bytes) -> bytes | None:
+        waiting = self._behind.find(key)
+        if waiting is not None:
+            return self._living(*waiting)
+        name = self._prefix + key
+        return _value(await self._aask(name, pack("GET", name), monotonic() + self._timeout_s))
+
+    async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
+        self.set(key, value, ttl_s)
+
+    async def adelete(self, key: bytes) -> bool:
+        return await _in_thread(self.delete, key)
+
+    async def aclear(self, scope: bytes = b"") -> int:
+        return await _in_thread(self.clear, scope)
+
+    async def aclose(self) -> None:
+        await _in_thread(self._behind.close)
+        self.servers.holders.discard(self)
+        if not self.servers.holders:
+            await self.servers.aclose()
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.settings.where})"
+
+    def _unlink(self, key: bytes) -> bool:
+        name = self._prefix + key
+        removed = self._ask(name, pack("UNLINK", name), monotonic() + self._timeout_s)
+        if not isinstance(removed, int):
+            raise refusal(removed)
+        return removed > 0
+
+    def _sweep(self, scope: bytes) -> int:
+        nodes = self.servers.nodes(monotonic() + self._timeout_s)
+        return sum(clear_node(node, self._prefix, scope, self._timeout_s) for node in nodes)
+
+    def _living(self, value: bytes, expires_at: float | None) -> bytes | None:
+        return value if expires_at is None or self._clock() < expires_at else None
+
+
+def _value(reply: Any) -> bytes | None:
+    if reply is None or isinstance(reply, bytes):
+        return reply
+    raise refusal(reply)
+
+
+async def _in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    import asyncio  # the caller's loop has loaded it; a program without one never does
+
+    return await asyncio.to_thread(work, *arguments)

@@ -1,0 +1,71 @@
+"""Walking over the keys of one server: SCAN with a pattern, never KEYS, never FLUSHALL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ostinato.caching.stores.redis_line import pack
+from ostinato.caching.stores.redis_refusal import refusal
+
+if TYPE_CHECKING:
+    from ostinato.caching.stores.redis_node import Node
+
+STEP = 500
+"""How many keys the server looks at in one go; it answers nobody else meanwhile."""
+VALUES = 16
+"""How many values are fetched at once: what a walk keeps in memory."""
+
+_SPECIAL = re.compile(rb"[*?\[\]\\^-]")
+
+
+def pattern_of(prefix: bytes) -> bytes:
+    """Return the pattern of all keys that begin with these bytes, whatever they are."""
+    return _SPECIAL.sub(rb"\\\g<0>", prefix) + b"*"
+
+
+def keys_of(node: Node, prefix: bytes, timeout_s: float) -> Iterator[list[bytes]]:
+    """Yield the keys that begin with `prefix`, some at a time; what moves about meanwhile may come twice.
+
+    Raises: StoreError: a step was not answered within `timeout_s`.
+    """
+    cursor: Any = b"0"
+    pattern = pattern_of(prefix)
+    while True:
+        reply = node.ask(pack("SCAN", cursor, "MATCH", pattern, "COUNT", STEP), monotonic() + timeout_s)
+        if not isinstance(reply, list) or len(reply) != 2:
+            raise refusal(reply)
+        cursor, found = reply
+        yield [key for key in found if key.startswith(prefix)]
+        if cursor == b"0":
+            return
+
+
+def scan_node(node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each key after its `prefix`, with its value, once."""
+    seen: set[bytes] = set()
+    for found in keys_of(node, prefix + scope, timeout_s):
+        new = [key for key in dict.fromkeys(found) if key not in seen]
+        seen.update(new)
+        for start in range(0, len(new), VALUES):
+            part = new[start : start + VALUES]
+            packed = b"".join(pack("GET", key) for key in part)
+            replies = node.ask_all(packed, len(part), monotonic() + timeout_s)
+            for key, value in zip(part, replies, strict=True):
+                if isinstance(value, bytes):
+                    yield key[len(prefix) :], value
+
+
+def clear_node(node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> int:
+    """Remove every key that begins with `prefix` and `scope`. Return how many there were."""
+    count = 0
+    for found in keys_of(node, prefix + scope, timeout_s):
+        if found:
+            packed = b"".join(pack("UNLINK", key) for key in found)
+            for reply in node.ask_all(packed, len(found), monotonic() + timeout_s):
+                if not isinstance(reply, int):
+                    raise refusal(reply)
+                count += reply
+    return count
