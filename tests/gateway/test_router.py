@@ -15,9 +15,9 @@ from ostinato.errors import (
     Timeout,
 )
 from ostinato.gateway.affinity import prefix_of
-from ostinato.gateway.config import Routing
 from ostinato.gateway.models import Alias, Deployment
 from ostinato.gateway.router import Health, Plan, Router
+from ostinato.gateway.routing import Routing
 from ostinato.testing.clock import ManualClock
 
 PREFIX = prefix_of({"messages": [{"role": "user", "content": "hello"}]})

@@ -45,7 +45,7 @@ class Deployment(msgspec.Struct, frozen=True):
     @property
     def shown_params(self) -> dict[str, Any]:
         """The parameters that anybody may see."""
-        return {name: value for name, value in self.params.items() if not _SECRET.search(name)}
+        return {name: value for name, value in self.params.items() if "_cost" in name or not _SECRET.search(name)}
 
     def identity(self) -> list[Any]:
         """Return what makes its answers those of this model and no other.
@@ -174,7 +174,7 @@ class Pattern:
 
     def deployments(self, name: str) -> list[Deployment]:
         """Return the deployments for a name that the pattern matches, else none."""
-        if len(name) <= len(self._start) + len(self._end) - 1:
+        if len(name) <= len(self._start) + len(self._end):
             return []
         if not (name.startswith(self._start) and name.endswith(self._end)):
             return []

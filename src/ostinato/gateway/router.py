@@ -26,8 +26,8 @@ from ostinato.gateway.affinity import ranked
 from ostinato.transport.retry import RetryPolicy, retry_delay
 
 if TYPE_CHECKING:
-    from ostinato.gateway.config import Routing
     from ostinato.gateway.models import Alias, Deployment
+    from ostinato.gateway.routing import Routing
 
 FAILS_WINDOW_S = 60.0
 """How long a failure is remembered."""
@@ -122,13 +122,13 @@ class Plan:
         health: Health,
         routing: Routing,
         dice: Callable[[], float],
-        num_retries: int | None = None,
+        num_retries: int,
     ) -> None:
         self._order = order
         self._health = health
         self._routing = routing
         self._dice = dice
-        self._policy = RetryPolicy(routing.num_retries if num_retries is None else num_retries)
+        self._policy = RetryPolicy(num_retries)
         self._retries = 0
         self._tried: set[str] = set()
         self.deployment: Deployment = self._ask(self._rested(order))
@@ -195,6 +195,8 @@ class Router:
         order = ranked(alias.deployments, prefix if prefix is not None else self._drawn())
         if not last and all(map(self.health.rests, order)):
             raise ServiceUnavailableError(f"every deployment of {alias.name!r} rests after a failure")
+        if num_retries is None:
+            num_retries = order[0].params.get("num_retries", self.routing.num_retries)
         return Plan(order, self.health, self.routing, self._dice, num_retries)
 
     def _drawn(self) -> bytes:
