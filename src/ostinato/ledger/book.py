@@ -1,0 +1,77 @@
+"""The ledger's sums, kept by day, tenant, key and model."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from msgspec.structs import astuple, fields
+
+from ostinato.errors import ConfigurationError
+from ostinato.ledger.file import LedgerFile
+from ostinato.ledger.line import Account, Sum
+
+Part = Literal["day", "tenant", "key_id", "model"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+_COUNTS = tuple(field.name for field in fields(Sum))
+_COLUMNS = (*PARTS, *_COUNTS)
+
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS spend (
+    day TEXT NOT NULL, tenant TEXT NOT NULL, key_id TEXT NOT NULL, model TEXT NOT NULL,
+    {", ".join(f"{name} INTEGER NOT NULL" for name in _COUNTS)},
+    PRIMARY KEY (day, tenant, key_id, model)
+) WITHOUT ROWID;
+"""
+
+_ADD = (
+    f"INSERT INTO spend ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # our own names
+    f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTS)}"
+)
+
+
+def day_of(at: float) -> str:
+    """Return the UTC day of a moment, as `2026-11-24`."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def add_sums(connection: sqlite3.Connection, sums: Mapping[Account, Sum]) -> None:
+    """Add `sums` to what is kept, inside the transaction of `connection`."""
+    connection.executemany(_ADD, [(*astuple(account), *astuple(total)) for account, total in sums.items()])
+
+
+def spend(
+    file: LedgerFile,
+    by: Sequence[Part] = PARTS,
+    *,
+    since: str = "",
+    until: str = "~",
+    tenant: str | None = None,
+    key_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the sums of the days from `since` up to `until` (inclusive), a dict for each value of `by`, sorted.
+
+    Raises: ConfigurationError: `by` names no part.
+    """
+    unknown = [part for part in by if part not in PARTS]
+    if unknown:
+        raise ConfigurationError(f"spend is summed by {', '.join(PARTS)}, not by {', '.join(map(repr, unknown))}")
+    where, values = "day >= ? AND day <= ?", [since, until]
+    for name, value in (("tenant", tenant), ("key_id", key_id)):
+        if value is not None:
+            where += f" AND {name} = ?"
+            values.append(value)
+    group = ", ".join(by)
+    sums = ", ".join(f"SUM({name})" for name in _COUNTS)
+    query = f"SELECT {group + ', ' if by else ''}{sums} FROM spend WHERE {where}"  # noqa: S608  # checked names
+    if by:
+        query += f" GROUP BY {group} ORDER BY {group}"
+    with file.reading() as connection:
+        rows = connection.execute(query, values).fetchall()
+    names = (*by, *_COUNTS)
+    return [
+        {name: value or 0 if name in _COUNTS else value for name, value in zip(names, row, strict=True)} for row in rows
+    ]

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from ostinato.errors import ConfigurationError, NotFoundError, StoreError
+from ostinato.gateway.keys import PREFIX, SCHEMA, Key, KeyRing, same_secret
+from ostinato.ledger.file import LedgerFile
+from ostinato.testing.clock import ManualClock
+
+
+def ring(folder: Path, clock: ManualClock | None = None) -> KeyRing:
+    return KeyRing(LedgerFile(folder / "gateway.db", SCHEMA), clock=clock or ManualClock())
+
+
+def test_a_key_opens_with_its_secret_and_with_nothing_else(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    secret = keys.create(Key(id="a", name="laptop", models=("gpt-4o",)))
+    found = keys.find(secret)
+
+    assert secret.startswith(PREFIX)
+    assert found is not None
+    assert (found.id, found.name, found.models) == ("a", "laptop", ("gpt-4o",))
+    assert keys.find(secret + "x") is None
+    assert keys.find(secret[:-1]) is None
+    assert keys.find("") is None
+    assert keys.find("\ud800") is None
+
+
+def test_only_the_digest_of_a_secret_is_in_the_file_and_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    secret = ring(tmp_path).create(Key(id="a"))
+    files = [path for path in tmp_path.iterdir() if path.is_file()]
+
+    assert all(secret.encode() not in path.read_bytes() for path in files)
+    assert all(secret.removeprefix(PREFIX).encode() not in path.read_bytes() for path in files)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_revoked_key_stops_here_at_once_and_elsewhere_within_a_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    here, there = ring(tmp_path, clock), ring(tmp_path, clock)
+    secret = here.create(Key(id="a"))
+
+    assert there.find(secret) is not None
+    assert here.revoke("a").revoked
+    assert here.find(secret) is None
+
+    clock.advance(1)
+
+    assert there.find(secret) is None
+    assert [key.revoked for key in there.list()] == [True]
+
+
+def test_a_key_ends_when_it_expires(tmp_path: Path) -> None:
+    clock = ManualClock()
+    keys = ring(tmp_path, clock)
+    secret = keys.create(Key(id="a", expires_at=clock() + 10))
+
+    clock.advance(9.5)
+    assert keys.find(secret) is not None
+
+    clock.advance(0.5)
+    assert keys.find(secret) is None
+
+
+def test_a_key_without_a_tenant_is_a_tenant_of_its_own_and_a_group_is_shared(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    for key in (Key(id="a"), Key(id="b"), Key(id="c", group="g"), Key(id="d", group="g"), Key(id="e", tenant="a")):
+        keys.create(key)
+    scopes = {key.id: key.scope for key in keys.list()}
+
+    assert len({scopes[name] for name in "abc"}) == 3
+    assert scopes["c"] == scopes["d"]
+    assert scopes["a"] == scopes["e"]
+
+
+@pytest.mark.parametrize(
+    ("models", "allowed", "refused"),
+    [
+        (None, ["gpt-4o", "x/y"], []),
+        (("gpt-4o", "claude/*"), ["gpt-4o", "claude/3", "claude/"], ["gpt-4o-mini", "claude"]),
+        ((), [], ["gpt-4o"]),
+    ],
+)
+def test_a_key_names_the_models_it_may_call(
+    models: tuple[str, ...] | None, allowed: list[str], refused: list[str]
+) -> None:
+    key = Key(id="a", models=models)
+
+    assert [model for model in allowed + refused if key.allows(model)] == allowed
+
+
+def test_an_id_is_taken_once(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    keys.create(Key(id="a"))
+
+    with pytest.raises(ConfigurationError, match="'a' already"):
+        keys.create(Key(id="a"))
+    with pytest.raises(NotFoundError, match="no key 'b'"):
+        keys.revoke("b")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (Key(id="a", budget_usd=-1), "budget_usd"),
+        (Key(id="a", budget_usd=float("nan")), "budget_usd"),
+        (Key(id="a", rpm=0), "rpm"),
+        (Key(id="a", tpm=-5), "tpm"),
+        (Key(id="a", allowed_cache_controls=("ttl", "nostore")), "'nostore'"),
+    ],
+)
+def test_a_bound_that_is_none_makes_no_key(tmp_path: Path, key: Key, said: str) -> None:
+    keys = ring(tmp_path)
+
+    with pytest.raises(ConfigurationError, match=said):
+        keys.create(key)
+    assert keys.list() == []
+
+
+def test_keys_are_there_after_a_restart(tmp_path: Path) -> None:
+    secret = ring(tmp_path).create(Key(id="a", rpm=5, allowed_cache_controls=("ttl",)))
+    found = ring(tmp_path).find(secret)
+
+    assert found is not None
+    assert (found.rpm, found.allowed_cache_controls) == (5, ("ttl",))
+
+
+def test_a_file_that_is_none_of_ours_is_a_store_error(tmp_path: Path) -> None:
+    (tmp_path / "gateway.db").write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
+    with pytest.raises(StoreError, match="cannot be used"):
+        ring(tmp_path).list()
+
+    (tmp_path / "gateway.db").unlink()
+    sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "gateway.db").symlink_to(tmp_path / "other.db")
+    with pytest.raises(StoreError, match="symlink"):
+        ring(tmp_path).list()
+
+
+def test_secrets_are_compared_whole() -> None:
+    assert same_secret("sk-1", "sk-1")
+    assert not same_secret("sk-1", "sk-2")
+    assert not same_secret("", "sk-2")
