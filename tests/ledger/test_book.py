@@ -77,7 +77,7 @@ def test_spend_is_asked_by_no_other_part(tmp_path: Path, part: str) -> None:
 
 def test_an_error_in_a_transaction_leaves_nothing_behind(tmp_path: Path) -> None:
     file = kept(tmp_path, ("2026-01-01", line(cost_pico=1)))
-    with pytest.raises(ZeroDivisionError), file.transaction() as connection:
+    with pytest.raises(ZeroDivisionError), file.transaction() as connection:  # noqa: PT012  # what it undoes
         add_sums(connection, summed([("2026-01-01", line(cost_pico=9))]))
         raise ZeroDivisionError
 
