@@ -56,10 +56,17 @@ RATES = {
     "input_audio_mtok": "audio_in",
     "cache_audio_read_mtok": "audio_read",
     "output_audio_mtok": "audio_out",
+    "input_image_mtok": "image_in",
+    "cache_image_read_mtok": "image_read",
+    "output_image_mtok": "image_out",
+    "web_searches_kcount": "web_search",
+    "storage_searches_kcount": "file_search",
 }
 """Price keys of genai-prices that `Tokens` has a counter for, and their names in the table."""
-UNCOUNTED = ("image", "video", "searches", "hours", "mchars", "kpages", "messages")
-"""Parts of the price keys for what no usage of a chat call counts in tokens: left out."""
+PER_THOUSAND = "_kcount"
+"""How the key of a price per thousand calls ends; in the table, all are per million."""
+UNCOUNTED = ("video", "searches", "hours", "mchars", "kpages", "messages")
+"""Parts of the price keys for what no usage of a chat call counts: left out."""
 EXACT = Decimal(10) ** 6
 """Prices are US dollars per million tokens; times this they are whole picodollars per token."""
 NOISE = Decimal("1e-5")
@@ -193,7 +200,11 @@ def period_of(prices: facts.ModelPrice, constraint: object, *, whole: bool = Tru
     values = {key: value for key, value in vars(prices).items() if value is not None}
     if not values and whole:
         return {**row, "in": 0, "out": 0}
-    counted = {RATES[key]: amount_of(value) for key, value in values.items() if key in RATES}
+    counted = {
+        RATES[key]: scaled(amount_of(value), 1000) if key.endswith(PER_THOUSAND) else amount_of(value)
+        for key, value in values.items()
+        if key in RATES
+    }
     for key in values.keys() - RATES.keys():
         if not any(part in key for part in UNCOUNTED):
             raise ValueError(f"unknown price key {key!r}")
@@ -243,12 +254,19 @@ def plain(value: Any) -> Any:
 
 
 def add_rates(rows: Iterable[Row], change: Mapping[str, Any]) -> None:
-    """Give every period and tier of the named rows a rate that is a multiple of another, or bands."""
+    """Give every period and tier of the named rows a rate that is a multiple of another, or bands.
+
+    Beside that, a row may get prices of tools by the call, and regions where all tokens cost a multiple.
+    """
     for row in named(rows, change):
+        if "regions" in change:
+            row["regions"] = change["regions"]
         for period in [*row["prices"], *(item for tier in row.get("tiers", {}).values() for item in tier)]:
             for key, (factor, of) in change.get("times", {}).items():
                 if of in period:
                     period[key] = scaled(period[of], factor)
+            if period in row["prices"]:
+                period.update(change.get("calls", {}))
             for start, factors in change.get("above", {}).items():
                 for key, factor in factors.items():
                     if key in period:

@@ -36,7 +36,32 @@ def script() -> ModuleType:
 MAKE = script()
 
 DIFFERENCES = {
-    "anthropic/claude-sonnet-5-5": "cache reads cost twice as much before 2026-10-07",
+    **dict.fromkeys(
+        (f"anthropic/claude-{name}" for name in ("haiku-4-5", "opus-4-0", "opus-4-1", "opus-4-5", "sonnet-4-0")),
+        "fetches of web pages are free",
+    ),
+    "anthropic/claude-sonnet-4-5": "the same",
+    **dict.fromkeys(
+        (
+            f"anthropic/claude-{name}"
+            for name in (
+                "fable-5",
+                "fable-5-1",
+                "fable-5-2",
+                "haiku-5-5",
+                "mythos-5-2",
+                "opus-4-6",
+                "opus-4-7",
+                "opus-4-8",
+                "opus-5",
+                "opus-5-5",
+                "sonnet-4-6",
+                "sonnet-5",
+            )
+        ),
+        "the same; and 1.1 times the price in the United States",
+    ),
+    "anthropic/claude-sonnet-5-5": "the same two; and cache reads cost twice as much before 2026-10-07",
     "bedrock/global.anthropic.claude-sonnet-4-5-20250929-v1:0": "Bedrock's price of prompts above 200k tokens",
     "bedrock/regional.anthropic.claude-sonnet-4-5-20250929-v1:0": "the same",
     "deepseek/deepseek-chat": "prices since September 2025",
@@ -68,7 +93,7 @@ DIFFERENCES = {
 
 
 def priced(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row.get(key) for key in ("id", "match", "prices", "tiers")}
+    return {key: row.get(key) for key in ("id", "match", "prices", "tiers", "regions")}
 
 
 def test_the_table_is_genai_prices_but_for_the_differences_that_are_listed() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ostinato.client.address import VERSION_ENV, Environment
 from ostinato.wire import find_wire
+from ostinato.wire.usage import counted
 
 if TYPE_CHECKING:
     from ostinato.pricing import Cost, Prices
@@ -60,11 +59,8 @@ class Route:
         usage = answer.get("usage")
         if usage is None:
             return None
-        raw = usage.raw
-        if "iterations" in raw:
-            raw = msgspec.to_builtins(raw)  # whoever has read the list has made records of its items
         answer._provider = self.provider.name
-        answer._runs = self.wire.tokens({**answer, "usage": raw})
+        answer._runs = self.wire.tokens({**answer, "usage": counted(usage)})
         return price_answer(answer, model=self.model, custom=custom)
 
     def priced_by(self, params: Mapping[str, Any], *, kind: str = "chat") -> Pricer:

@@ -12,6 +12,7 @@ from ostinato.pricing.cost import Cost, price
 from ostinato.pricing.names import dollars
 from ostinato.pricing.rates import Prices
 from ostinato.pricing.runs import runs_of
+from ostinato.pricing.statement import stated_pico
 from ostinato.pricing.table import find, near, resolve
 from ostinato.wire.tokens import Tokens
 
@@ -59,6 +60,14 @@ def cost_details(
     """Return what an answer cost, exactly and by part: nothing for a hit, None and one warning where unknown."""
     if _attribute(completion_response, "_cache_hit") or _attribute(completion_response, "_free"):
         return FREE
+    bought = _attribute(completion_response, "_bought")
+    if bought is not None:
+        completion_response = bought
+    pricer = _attribute(completion_response, "_pricer")
+    if pricer is not None and custom_cost_per_token is None and custom_llm_provider is None and at is None:
+        known: Cost | None = pricer(completion_response)  # by the prices of its own call
+        if known is not None or model is None:
+            return known
     custom = _prices(custom_cost_per_token)
     return price_answer(completion_response, model=model, provider=custom_llm_provider, custom=custom, at=at)
 
@@ -71,7 +80,10 @@ def price_answer(
     custom: Prices | None = None,
     at: datetime | float | None = None,
 ) -> Cost | None:
-    """Return what an answer costs when its vendor gives it, whether or not it came from the response cache."""
+    """Return what an answer costs when its vendor gives it, whether or not it came from the response cache.
+
+    What the vendor itself states in the answer is believed before the table, and custom prices before both.
+    """
     names = list(_names(answer, model, provider))
     if not names and custom is not None:
         names = [("", "")]
@@ -80,7 +92,11 @@ def price_answer(
     if custom is None:
         names = [name for name in names if _priced(*name)] or names
     owner, name = names[0]
-    return price(_runs(answer), provider=owner, model=name, at=_moment(answer, at), custom=custom)
+    stated = stated_pico(owner, _usage(answer)) if custom is None else None
+    if stated is not None and not _priced(owner, name):
+        return FREE.stated(stated)
+    cost = price(_runs(answer), provider=owner, model=name, at=_moment(answer, at), custom=custom)
+    return cost if cost is None or stated is None else cost.stated(stated)
 
 
 def cost_per_token(
@@ -159,11 +175,15 @@ def _runs(answer: Any) -> list[Tokens] | None:
     runs = _attribute(answer, "_runs")
     if runs is not None:
         return list(runs)
+    tier = _member(answer, "service_tier")
+    return runs_of(_usage(answer), service_tier=tier if isinstance(tier, str) else None)
+
+
+def _usage(answer: Any) -> Mapping[str, Any]:
     usage = _member(answer, "usage")
     if hasattr(usage, "model_dump") and not isinstance(usage, Mapping):
         usage = usage.model_dump()
-    tier = _member(answer, "service_tier")
-    return runs_of(usage, service_tier=tier if isinstance(tier, str) else None) if isinstance(usage, Mapping) else None
+    return usage if isinstance(usage, Mapping) else {}
 
 
 def _moment(answer: Any, at: datetime | float | None) -> datetime | float:
@@ -174,6 +194,8 @@ def _moment(answer: Any, at: datetime | float | None) -> datetime | float:
 
 
 def _member(answer: Any, name: str) -> Any:
+    if isinstance(answer, dict):
+        return dict.get(answer, name)
     return answer.get(name) if isinstance(answer, Mapping) else getattr(answer, name, None)
 
 

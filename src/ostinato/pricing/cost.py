@@ -24,9 +24,9 @@ TIERS_APART = frozenset({"flex", "priority", "batch", "fast", "ultrafast"})
 class Cost(msgspec.Struct, frozen=True):
     """What a call costs, in US dollars.
 
-    `uncached`, `read`, `written` and `output` share nothing and add up to `total`; `reasoning` is a part of
-    `output`, `audio` a part of all. The properties are exact decimals, the fields whole picodollars (10^-12).
-    `float(cost)` is the total as the nearest float.
+    `uncached`, `read`, `written`, `output` and `fees` share nothing and add up to `total`; `reasoning` is a part of
+    `output`, `audio` and `image` a part of all. The properties are exact decimals, the fields whole picodollars
+    (10^-12). `float(cost)` is the total as the nearest float.
     """
 
     uncached_pico: int = 0
@@ -35,14 +35,19 @@ class Cost(msgspec.Struct, frozen=True):
     output_pico: int = 0
     reasoning_pico: int = 0
     audio_pico: int = 0
+    image_pico: int = 0
+    fees_pico: Mapping[str, int] = msgspec.field(default_factory=dict)
     without_prompt_cache_pico: int = 0
+    unpriced: tuple[str, ...] = ()
+    """What is billed apart and has no known price: the vendor takes more than `total`."""
 
     currency = "USD"
 
     @property
     def total_pico(self) -> int:
         """All of it, in picodollars."""
-        return self.uncached_pico + self.read_pico + sum(self.written_pico.values()) + self.output_pico
+        tokens = self.uncached_pico + self.read_pico + sum(self.written_pico.values()) + self.output_pico
+        return tokens + sum(self.fees_pico.values()) if self.fees_pico else tokens
 
     @property
     def total(self) -> Decimal:
@@ -80,6 +85,19 @@ class Cost(msgspec.Struct, frozen=True):
         return _decimal(self.audio_pico)
 
     @property
+    def image(self) -> Decimal:
+        """The part of `total` that was images, where the vendor counts them apart."""
+        return _decimal(self.image_pico)
+
+    @property
+    def fees(self) -> dict[str, Decimal]:
+        """What is not billed by the token, by what for: `web_search` … and `stated`.
+
+        `stated` is by how much the vendor's own statement of its price differs from the rest, up or down.
+        """
+        return {what: _decimal(amount) for what, amount in self.fees_pico.items()}
+
+    @property
     def without_prompt_cache(self) -> Decimal:
         """What the same call would have cost with nothing read from the prompt cache and nothing written to it."""
         return _decimal(self.without_prompt_cache_pico)
@@ -94,18 +112,42 @@ class Cost(msgspec.Struct, frozen=True):
 
     def __add__(self, other: Cost) -> Cost:
         """Return both together."""
-        written = dict(self.written_pico)
-        for kept, amount in other.written_pico.items():
-            written[kept] = written.get(kept, 0) + amount
         return Cost(
             self.uncached_pico + other.uncached_pico,
             self.read_pico + other.read_pico,
-            written,
+            _summed(self.written_pico, other.written_pico),
             self.output_pico + other.output_pico,
             self.reasoning_pico + other.reasoning_pico,
             self.audio_pico + other.audio_pico,
+            self.image_pico + other.image_pico,
+            _summed(self.fees_pico, other.fees_pico),
             self.without_prompt_cache_pico + other.without_prompt_cache_pico,
+            (*self.unpriced, *(what for what in other.unpriced if what not in self.unpriced)),
         )
+
+    def minus(self, other: Cost) -> float:
+        """Return what this costs more than `other`, in US dollars."""
+        return dollars(self.total_pico - other.total_pico)
+
+    def stated(self, total_pico: int) -> Cost:
+        """Return the same with the total that the vendor states it has charged; everything has its price then."""
+        difference = total_pico - self.total_pico
+        if not difference:
+            return msgspec.structs.replace(self, unpriced=())
+        return msgspec.structs.replace(
+            self,
+            fees_pico=_summed(self.fees_pico, {"stated": difference}),
+            without_prompt_cache_pico=self.without_prompt_cache_pico + difference,
+            unpriced=(),
+        )
+
+
+def _summed(one: Mapping[str, int], other: Mapping[str, int]) -> Mapping[str, int]:
+    if not other:
+        return one
+    return {
+        name: one.get(name, 0) + other.get(name, 0) for name in (*one, *(name for name in other if name not in one))
+    }
 
 
 def price(
@@ -148,48 +190,57 @@ def price(
                 f"{provider}/{name}: no price for tier {tier!r}; the standard one is used",
             )
         part = _cost_of(run, prices, at_s)
+        if part.unpriced:
+            tools = ", ".join(part.unpriced)
+            _warn(("tools", provider, name, tools), f"{provider}/{name}: no price for {tools}; it is not in the cost")
         cost = part if cost is None else cost + part
     return cost
 
 
 def _cost_of(run: Tokens, prices: Prices, at_s: float) -> Cost:
     prompt = run.prompt
-    bands = prices.bands(at_s, run.service_tier)
+    bands = prices.bands(at_s, run.service_tier, run.region)
     rates = bands[-1][1]
     if len(bands) > 1:
         rates = next((above for start, above in bands if prompt > start), rates)
-    if run.audio_input or run.audio_read or run.audio_output:
-        return _cost_with_audio(run, rates)
-    uncached = run.uncached * rates.uncached
-    read = run.read * rates.read
     written = {}
     for kept, count in run.written.items():
         written[kept] = count * rates.written.get(kept, rates.written_else)
-    thought = min(run.reasoning, run.output)  # OpenRouter has named more of it than there was output
-    reasoning = thought * rates.reasoning
-    output = (run.output - thought) * rates.output + reasoning
-    return Cost(uncached, read, written, output, reasoning, 0, prompt * rates.uncached + output)
-
-
-def _cost_with_audio(run: Tokens, rates: Rates) -> Cost:
-    audio_in, audio_read, audio_out = (
-        min(run.audio_input, run.uncached),
-        min(run.audio_read, run.read),
-        run.audio_output,
-    )
-    text_out = max(0, run.output - audio_out - run.reasoning)
-    heard = audio_in * rates.audio_input, audio_read * rates.audio_read, audio_out * rates.audio_output
     reasoning = run.reasoning * rates.reasoning
-    output = text_out * rates.output + reasoning + heard[2]
-    plain = (run.prompt - audio_in - audio_read) * rates.uncached + (audio_in + audio_read) * rates.audio_input
+    if run.calls or run.audio_input or run.audio_read or run.audio_output:
+        return _cost_of_all(run, rates, written)
+    if run.image_input or run.image_read or run.image_output:
+        return _cost_of_all(run, rates, written)
+    uncached = run.uncached * rates.uncached
+    output = (run.output - run.reasoning) * rates.output + reasoning
+    return Cost(uncached, run.read * rates.read, written, output, reasoning, 0, 0, {}, prompt * rates.uncached + output)
+
+
+def _cost_of_all(run: Tokens, rates: Rates, written: Mapping[str, int]) -> Cost:
+    """Price a run that has more than text."""
+    heard = (
+        run.audio_input * rates.audio_input,
+        run.audio_read * rates.audio_read,
+        run.audio_output * rates.audio_output,
+    )
+    seen = run.image_input * rates.image_input, run.image_read * rates.image_read, run.image_output * rates.image_output
+    reasoning = run.reasoning * rates.reasoning
+    text_out = max(0, run.output - run.audio_output - run.image_output - run.reasoning)
+    output = text_out * rates.output + reasoning + heard[2] + seen[2]
+    fees = {tool: count * rates.calls[tool] for tool, count in run.calls.items() if tool in rates.calls}
+    audio, image = run.audio_input + run.audio_read, run.image_input + run.image_read
+    unread = audio * rates.audio_input + image * rates.image_input + (run.prompt - audio - image) * rates.uncached
     return Cost(
-        (run.uncached - audio_in) * rates.uncached + heard[0],
-        (run.read - audio_read) * rates.read + heard[1],
-        {kept: count * rates.written.get(kept, rates.written_else) for kept, count in run.written.items()},
+        (run.uncached - run.audio_input - run.image_input) * rates.uncached + heard[0] + seen[0],
+        (run.read - run.audio_read - run.image_read) * rates.read + heard[1] + seen[1],
+        written,
         output,
         reasoning,
         sum(heard),
-        plain + output,
+        sum(seen),
+        {tool: fee for tool, fee in fees.items() if fee},
+        unread + output + sum(fees.values()),
+        tuple(tool for tool in run.calls if tool not in rates.calls),
     )
 
 

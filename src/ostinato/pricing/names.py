@@ -68,7 +68,7 @@ def named(tiers: Mapping[str, Amounts]) -> Iterator[tuple[str, float]]:
 
 def dollars(picodollars: int) -> float:
     """Return picodollars as the nearest float of US dollars: it prints without noise."""
-    return float(Decimal(picodollars).scaleb(-12))
+    return picodollars / PER_DOLLAR
 
 
 def _parsed(name: str) -> tuple[str, str, int]:

@@ -16,7 +16,11 @@ Amount = int | list[int]
 """Picodollars per token; or `[amount, start, amount above it, …]` where a long prompt has another one."""
 Amounts = Mapping[str, Amount]
 """Amounts by kind: `in`, `read`, `write`, `write_1h`, `write_12h`, `out`, `reasoning`, `audio_in`, `audio_read`,
-`audio_out`. What is not there has no price of its own."""
+`audio_out`, `image_in`, `image_read`, `image_out`, and by call of a tool `web_search`, `file_search`, `web_fetch`.
+What is not there has no price of its own."""
+
+CALLS = ("web_search", "file_search", "web_fetch")
+"""Tools of a vendor's own that the table may price by the call."""
 
 WRITES = {"write_1h": "1h", "write_12h": "12h"}
 """Writes with a price of their own, and how long they are kept. Others cost `write`."""
@@ -35,6 +39,11 @@ class Rates(msgspec.Struct, frozen=True):
     audio_input: int
     audio_read: int
     audio_output: int
+    image_input: int
+    image_read: int
+    image_output: int
+    calls: Mapping[str, int]
+    """By tool of the vendor's own, where its price is known: picodollars per call."""
 
 
 Bands = tuple[tuple[int, Rates], ...]
@@ -77,16 +86,23 @@ class Prices:
     `Prices.of({"input_cost_per_token": 3e-06, "output_cost_per_token": 15e-06})` makes them from LiteLLM's names.
     """
 
-    __slots__ = ("_bands", "_begun", "_starts", "periods", "tiers")
+    __slots__ = ("_bands", "_begun", "_starts", "periods", "regions", "tiers")
 
-    def __init__(self, periods: Sequence[Period], tiers: Mapping[str, Sequence[Period]] | None = None) -> None:
+    def __init__(
+        self,
+        periods: Sequence[Period],
+        tiers: Mapping[str, Sequence[Period]] | None = None,
+        regions: Mapping[str, float] | None = None,
+    ) -> None:
         self.periods = tuple(periods)
         self.tiers: Mapping[str, Sequence[Period]] = tiers or {}
         """What a service tier prices otherwise, kind by kind."""
+        self.regions: Mapping[str, float] = regions or {}
+        """What every token costs in a region, as a multiple."""
         dated = (*self.periods, *(period for tier in self.tiers.values() for period in tier))
         self._starts = sorted({period.start_s for period in dated if period.start_s > 0})
         self._begun = [_begun(self.periods, moment) or self.periods[0] for moment in (0, *self._starts)]
-        self._bands: dict[tuple[str | None, int, bool], Bands] = {}
+        self._bands: dict[tuple[str | None, str | None, int, bool], Bands] = {}
 
     @classmethod
     def of(cls, costs: Mapping[str, object]) -> Prices:
@@ -106,20 +122,28 @@ class Prices:
         apart = {name: (Period(0, amounts),) for name, amounts in tiers.items() if name}
         return cls((Period(0, tiers[""]),), apart)
 
-    def bands(self, at_s: float, tier: str | None) -> Bands:
+    def bands(self, at_s: float, tier: str | None, region: str | None = None) -> Bands:
         """Return the rates at a moment (seconds since 1970), by prompt length.
 
-        A tier without prices of its own costs what the standard one costs.
+        A tier or a region without prices of its own costs what the standard one costs.
         """
         slot = bisect_right(self._starts, at_s) if self._starts else 0
         hours = self._begun[slot].hours
         within = hours is not None and hours.hold(at_s)
         if tier is not None and tier not in self.tiers:
             tier = None
-        key = (tier, slot, within)
+        if region is not None and region not in self.regions:
+            region = None
+        key = (tier, region, slot, within)
         found = self._bands.get(key)
         if found is None:
-            found = self._bands[key] = bands_of(self._amounts(slot, tier, within=within))
+            amounts = self._amounts(slot, tier, within=within)
+            if region is not None:
+                amounts = {
+                    kind: amount if kind in CALLS else _times(amount, self.regions[region])
+                    for kind, amount in amounts.items()
+                }
+            found = self._bands[key] = bands_of(amounts)
         return found
 
     def amounts(self, at_s: float) -> Amounts:
@@ -138,6 +162,12 @@ class Prices:
         standard = period.amounts_within if within and period.amounts_within is not None else period.amounts
         special = _begun(self.tiers.get(tier, ()), self._starts[slot - 1] if slot else 0) if tier is not None else None
         return standard if special is None else {**standard, **special.amounts}
+
+
+def _times(amount: Amount, factor: float) -> Amount:
+    if isinstance(amount, list):
+        return [part if i % 2 else round(part * factor) for i, part in enumerate(amount)]
+    return round(amount * factor)
 
 
 def _begun(periods: Sequence[Period], moment: float) -> Period | None:
@@ -166,6 +196,10 @@ def _rates(amounts: Amounts, start: int) -> Rates:
         audio_input=values.get("audio_in", uncached),
         audio_read=values.get("audio_read", read),
         audio_output=values.get("audio_out", output),
+        image_input=values.get("image_in", uncached),
+        image_read=values.get("image_read", read),
+        image_output=values.get("image_out", output),
+        calls={tool: values[tool] for tool in CALLS if tool in values},
     )
 
 
@@ -182,7 +216,8 @@ def _above(amount: Amount, start: int) -> int:
 def prices_of(row: Mapping[str, Any]) -> Prices:
     """Return the prices of a row of the table."""
     tiers = {name: [_period_of(period) for period in periods] for name, periods in row.get("tiers", {}).items()}
-    return Prices([_period_of(period) for period in row["prices"]], tiers)
+    regions = {name: float(factor) for name, factor in row.get("regions", {}).items()}
+    return Prices([_period_of(period) for period in row["prices"]], tiers, regions)
 
 
 def _period_of(row: Mapping[str, Any]) -> Period:

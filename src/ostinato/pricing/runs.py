@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostinato.records import Usage
 from ostinato.wire.tokens import Tokens
+from ostinato.wire.usage import calls_of, counted
 
 Json = Mapping[str, Any]
 
@@ -20,7 +23,8 @@ def runs_of(usage: Json | None, *, service_tier: str | None = None) -> list[Toke
     """
     if not usage:
         return None
-    raw = usage.raw if isinstance(usage, Usage) else usage
+    # Read as plain JSON: a record takes several times as long.
+    usage, raw = dict(usage), dict(counted(usage) if isinstance(usage, Usage) else usage)
     tier = service_tier or _text(raw.get("service_tier"))
     iterations = raw.get("iterations")
     if isinstance(iterations, list) and iterations:
@@ -33,6 +37,11 @@ def runs_of(usage: Json | None, *, service_tier: str | None = None) -> list[Toke
         runs = [_response(usage, tier)]
     else:
         runs = [_exclusive(usage, tier)]
+    calls, geo = calls_of(raw), _text(raw.get("inference_geo"))
+    if runs and calls:
+        runs[0] = replace(runs[0], calls=calls)
+    if geo not in {None, "global", "not_available"}:
+        runs = [replace(run, region=geo) for run in runs]
     # A failed stream may end with a usage of zeros. No call takes nothing: it is not known what it took.
     return runs if any(run.prompt or run.output for run in runs) else None
 
@@ -52,7 +61,7 @@ def _inclusive(usage: Json, raw: Json, tier: str | None) -> Tokens:
         _by_time(written, split),
         output=_count(usage.get("completion_tokens")),
         reasoning=_count(made.get("reasoning_tokens")),
-        audio=(_count(given.get("audio_tokens")), _count(made.get("audio_tokens"))),
+        parts=(given, made),
         tier=tier,
     )
 
@@ -66,7 +75,7 @@ def _response(usage: Json, tier: str | None) -> Tokens:
         _by_time(written, _object(given, "cache_write_tokens_details")),
         output=_count(usage.get("output_tokens")),
         reasoning=_count(made.get("reasoning_tokens")),
-        audio=(_count(given.get("audio_tokens")), _count(made.get("audio_tokens"))),
+        parts=(given, made),
         tier=tier,
     )
 
@@ -91,18 +100,22 @@ def _tokens(
     *,
     output: int,
     reasoning: int,
-    audio: tuple[int, int] = (0, 0),
+    parts: tuple[Json, Json] = ({}, {}),
     tier: str | None = None,
     model: str | None = None,
 ) -> Tokens:
+    """Return one run; `parts` are the details of prompt and output, which may count audio and images apart."""
+    given, made = parts
     return Tokens(
         uncached=uncached,
         read=read,
         written=written,
         output=output,
         reasoning=min(reasoning, output),
-        audio_input=min(audio[0], uncached),
-        audio_output=min(audio[1], output),
+        audio_input=(heard := min(_count(given.get("audio_tokens")), uncached)),
+        audio_output=(said := min(_count(made.get("audio_tokens")), output)),
+        image_input=min(_count(given.get("image_tokens")), uncached - heard),
+        image_output=min(_count(made.get("image_tokens")), output - said),
         model=model,
         service_tier=tier,
     )
@@ -155,7 +168,7 @@ def _details(raw: Json) -> Json:
 
 def _object(owner: Json, name: str) -> Json:
     value = owner.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict | Mapping) else {}
 
 
 def _first(*counts: object) -> int:

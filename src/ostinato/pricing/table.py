@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ def _find_listed(provider: str, name: str) -> Model | None:
     return None
 
 
+@lru_cache(MAX_FOUND)
 def resolve(model: str, provider: str | None = None) -> tuple[str, str]:
     """Return the provider and the bare name that a model string means.
 

@@ -30,10 +30,20 @@ class Tokens(msgspec.Struct, frozen=True):
     """The part of `read` that was audio."""
     audio_output: int = 0
     """The part of `output` that was audio."""
+    image_input: int = 0
+    """The part of `uncached` that was images, where the vendor counts them apart."""
+    image_read: int = 0
+    """The part of `read` that was images."""
+    image_output: int = 0
+    """The part of `output` that was images."""
+    calls: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """How often each tool of the vendor's own ran: `web_search`, `file_search` …; no tokens, and billed apart."""
     model: str | None = None
     """The model that ran, where it is another than the answer's."""
     service_tier: str | None = None
     """The tier the vendor says it was served in (`flex`, `priority`, `batch` …); None is the standard one."""
+    region: str | None = None
+    """Where the vendor says it ran, where that has a price of its own (`us`)."""
 
     @property
     def prompt(self) -> int:

@@ -19,7 +19,7 @@ from ostinato.wire.anthropic.failure import event_error, request_id
 from ostinato.wire.anthropic.inputs import arguments_of
 from ostinato.wire.contract import Json
 from ostinato.wire.tokens import Tokens
-from ostinato.wire.usage import usage_of
+from ostinato.wire.usage import calls_of, usage_of
 
 FINISH = {
     "end_turn": "stop",
@@ -37,6 +37,9 @@ _set_raw = Usage.__dict__["_raw"].__set__
 _CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
 
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+_ANYWHERE = frozenset({"global", "not_available"})
+"""What `inference_geo` says where no place was asked for."""
 
 
 def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
@@ -193,22 +196,25 @@ def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens]
     tier = usage.get("service_tier")
     if tier is None or tier == "standard":
         tier = "fast" if usage.get("speed") == "fast" else None
+    geo = usage.get("inference_geo")
+    region = geo if isinstance(geo, str) and geo not in _ANYWHERE else None
     details = usage.get("output_tokens_details")
     thinking = _count(details.get("thinking_tokens")) if type(details) is dict else 0
+    calls = calls_of(usage)
     iterations = usage.get("iterations")
-    if type(iterations) is not list or not iterations:
-        return [_run(usage, thinking, tier)]
-    runs = []
+    if not isinstance(iterations, list) or not iterations:
+        return [_run(usage, thinking, tier, region, calls)]
+    runs: list[Tokens] = []
     for iteration in iterations:
-        if type(iteration) is dict:
+        if isinstance(iteration, dict):
             own = thinking if iteration.get("type") == "message" else 0
-            run = _run(iteration, own, tier)
+            run = _run(iteration, own, tier, region, {} if runs else calls)
             thinking -= min(own, run.reasoning)
             runs.append(run)
     return runs
 
 
-def _run(usage: Json, thinking: int, tier: str | None) -> Tokens:
+def _run(usage: Json, thinking: int, tier: str | None, region: str | None, calls: Mapping[str, int]) -> Tokens:
     """Return one run. Of what was written the flat field is what is billed; the split may not add up to it."""
     written = _count(usage.get("cache_creation_input_tokens"))
     kept: dict[str, int] = {}
@@ -224,8 +230,10 @@ def _run(usage: Json, thinking: int, tier: str | None) -> Tokens:
         written=kept,
         output=output,
         reasoning=min(output, thinking),
+        calls=calls,
         model=model if isinstance(model, str) else None,
         service_tier=tier,
+        region=region,
     )
 
 

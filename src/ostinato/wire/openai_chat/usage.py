@@ -9,6 +9,7 @@ from typing import Any
 from ostinato.records import Usage
 from ostinato.wire.contract import Json
 from ostinato.wire.tokens import Tokens
+from ostinato.wire.usage import calls_of
 
 _set_raw = Usage.__dict__["_raw"].__set__
 
@@ -39,7 +40,8 @@ def usage_record(raw: Json) -> Usage:
         if (
             type(read) is int
             and type(written) is int
-            and type(raw["completion_tokens_details"]["reasoning_tokens"]) is int
+            and type(reasoning := raw["completion_tokens_details"]["reasoning_tokens"]) is int
+            and reasoning <= raw["completion_tokens"]
             and raw["total_tokens"] == raw["prompt_tokens"] + raw["completion_tokens"]
             and read + written <= raw["prompt_tokens"]
             and "cache_creation_tokens" not in details  # where others than OpenAI count what was written
@@ -55,7 +57,7 @@ def usage_record(raw: Json) -> Usage:
 
 
 def _unusual(usage: Usage, raw: Json) -> Usage:
-    """Fill in `usage` whatever its shape."""
+    """Fill in `usage` whatever its shape. OpenRouter has named more reasoning than there was output."""
     details = raw.get("prompt_tokens_details")
     if type(details) is not dict:
         details = {}
@@ -72,18 +74,23 @@ def _unusual(usage: Usage, raw: Json) -> Usage:
     usage["prompt_tokens_details"] = {**details, "cached_tokens": read, "cache_creation_tokens": written}
     usage["cache_read_input_tokens"] = read
     usage["cache_creation_input_tokens"] = written
-    output = raw.get("completion_tokens_details")
-    if type(output) is not dict or type(output.get("reasoning_tokens")) is not int:
-        output = output if type(output) is dict else {}
-        usage["completion_tokens_details"] = {**output, "reasoning_tokens": _count(output.get("reasoning_tokens"))}
+    _settle(usage, read, written)
+    output = _details(raw, "completion_tokens_details")
+    reasoning = min(usage["completion_tokens"], _count(output.get("reasoning_tokens")))
+    usage["completion_tokens_details"] = {**output, "reasoning_tokens": reasoning}
+    return usage
+
+
+def _settle(usage: Usage, read: int, written: int) -> None:
+    """Make the sums hold, where they do not yet."""
+    raw = usage.raw
     try:
         prompt = raw["prompt_tokens"]
         if raw["total_tokens"] == prompt + raw["completion_tokens"] and read + written <= prompt:
-            return usage
+            return
     except (KeyError, TypeError):
         pass
     _reconcile(usage, read, written)
-    return usage
 
 
 def _reconcile(usage: Usage, read: int, written: int) -> None:
@@ -128,18 +135,21 @@ def used_tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[To
     usage = usage_record(raw)
     read = _count(usage["cache_read_input_tokens"])
     written = _count(usage["cache_creation_input_tokens"])
-    output = _details(usage, "completion_tokens_details")
-    uncached = max(0, _count(usage["prompt_tokens"]) - read - written)
+    prompt, made = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
+    uncached, output = max(0, _count(usage["prompt_tokens"]) - read - written), _count(usage["completion_tokens"])
     tier = body.get("service_tier")
     return [
         Tokens(
             uncached=uncached,
             read=read,
             written={"": written} if written else {},
-            output=_count(usage["completion_tokens"]),
-            reasoning=_count(output.get("reasoning_tokens")),
-            audio_input=min(uncached, _count(_details(usage, "prompt_tokens_details").get("audio_tokens"))),
-            audio_output=_count(output.get("audio_tokens")),
+            output=output,
+            reasoning=_count(made.get("reasoning_tokens")),
+            audio_input=(heard := min(uncached, _count(prompt.get("audio_tokens")))),
+            audio_output=(said := min(output, _count(made.get("audio_tokens")))),
+            image_input=min(uncached - heard, _count(prompt.get("image_tokens"))),
+            image_output=min(output - said, _count(made.get("image_tokens"))),
+            calls=calls_of(raw),
             service_tier=tier if isinstance(tier, str) and tier not in _STANDARD_TIERS else None,
         )
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from ostinato.records import Usage
 from ostinato.wire.contract import Json
 from ostinato.wire.tokens import Tokens
-from ostinato.wire.usage import usage_of
+from ostinato.wire.usage import calls_named, calls_of, usage_of
 
 _STANDARD_TIERS = frozenset({"auto", "default", "standard", "on_demand"})
 
@@ -47,6 +47,8 @@ def usage_record(body: Json) -> Usage | None:
     usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
     usage["cache_read_input_tokens"] = read
     usage["cache_creation_input_tokens"] = written
+    if calls := _calls(body):
+        usage["server_tool_use"] = calls_named([calls])
     return usage
 
 
@@ -69,9 +71,38 @@ def tokens(body: Json, headers: Mapping[str, str] | None = None) -> list[Tokens]
             written=_by_time(written, details.get("cache_write_tokens_details")),
             output=output,
             reasoning=min(output, _count(spent.get("reasoning_tokens"))),
+            calls=_calls(body),
             service_tier=tier if isinstance(tier, str) and tier not in _STANDARD_TIERS else None,
         )
     ]
+
+
+_TOOLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "code_interpreter_call": "code_interpreter",
+    "image_generation_call": "image_generation",
+}
+"""Items of an output that stand for a tool of the vendor's own which is billed apart.
+
+Source: https://platform.openai.com/docs/pricing, built-in tools (read 2026-11-22)."""
+
+
+def _calls(body: Json) -> dict[str, int]:
+    """Return how often tools ran that are billed by the call: the usage does not say, the output does.
+
+    Of a web search, only the action `search` is billed, not the opening of a page.
+    Source: https://platform.openai.com/docs/guides/tools-web-search (read 2026-11-22).
+    """
+    output = body.get("output")
+    if not isinstance(output, list):
+        return calls_of(body.get("usage") or {})
+    calls: dict[str, int] = {}
+    for item in output:
+        tool = _TOOLS.get(item.get("type", "")) if isinstance(item, dict) else None
+        if tool is not None and _details(item, "action").get("type", "search") == "search":
+            calls[tool] = calls.get(tool, 0) + 1
+    return calls
 
 
 def _by_time(written: int, split: Any) -> dict[str, int]:
