@@ -32,6 +32,8 @@ class Record(dict[str, Any]):
         if value is _ABSENT:
             if name in self.declared:
                 return None
+            if name[0] == "_":
+                raise AttributeError(name)  # asked for by ourselves: no words needed
             raise AttributeError(f"{type(self).__name__} has no field {name!r}; it has: {', '.join(self) or 'none'}")
         kind = type(value)
         if kind is str or kind is int:
@@ -286,9 +288,9 @@ class Usage(Record):
 
 
 class Answer(Record):
-    """What every kind of answer carries beside its JSON: where it came from, and who can price it."""
+    """What every kind of answer carries beside its JSON: whence it came, who can price it, which part was bought."""
 
-    __slots__ = ("_cache_hit", "_cache_key", "_free", "_notes", "_pricer", "_provider", "_runs")
+    __slots__ = ("_bought", "_cache_hit", "_cache_key", "_free", "_notes", "_pricer", "_provider", "_runs")
     _cache_hit: bool
     _cache_key: bytes | None
     _pricer: Callable[[Answer], Any]
@@ -304,13 +306,17 @@ class Answer(Record):
 
     @property
     def cost(self) -> float | None:
-        """US dollars paid for this answer now: 0 for a hit and for who joined another's call, None when unknown."""
-        return 0.0 if self._paid_nothing else self._price
+        """US dollars paid for it now: 0 for a hit and for who joined another's call, None when unknown."""
+        return 0.0 if self._paid_nothing else cast("Answer", getattr(self, "_bought", self))._price
 
     @property
     def saved_cost(self) -> float | None:
-        """US dollars that an answer for nothing would have cost: 0 for one that was paid for, None when unknown."""
-        return self._price if self._paid_nothing else 0.0
+        """US dollars that what was not paid for would have cost: 0 where all was, None when unknown."""
+        bought = cast("Answer", getattr(self, "_bought", self))
+        if bought is self or self._paid_nothing:
+            return self._price if self._paid_nothing else 0.0
+        whole, paid = self.cost_details, bought.cost_details
+        return cast("float", whole.minus(paid)) if whole and paid else None
 
     @property
     def _price(self) -> float | None:
@@ -324,19 +330,13 @@ class Answer(Record):
     @property
     def cost_details(self) -> Any:
         """What the vendor takes for this answer, exactly and by part (a `pricing.Cost`), or None when unknown."""
-        try:
-            pricer = self._pricer
-        except AttributeError:
-            return None
-        return pricer(self)
+        pricer = getattr(self, "_pricer", None)
+        return None if pricer is None else pricer(self)
 
     @property
     def _hidden_params(self) -> dict[str, Any]:
         """`cache_hit`, `cache_key`, `response_cost`; `notes` says what of the call could not be kept (a mark's ttl)."""
-        try:
-            key = self._cache_key
-        except AttributeError:
-            key = None
+        key = getattr(self, "_cache_key", None)
         return {
             "cache_hit": self.cache_hit,
             "cache_key": None if key is None else key.hex(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.batch import Place
@@ -114,13 +116,23 @@ class EmbeddingCall:
         answers = [place.answer or {} for place in self.places]
         data = [{**answers[place]["item"], "index": index} for index, place in enumerate(self._order)]
         joined = Embeddings({**answers[0]["frame"], "data": data})
+        joined._pricer = self._pricer
+        joined._cache_hit = all(place.from_cache for place in self.places)
+        bought = [not place.from_cache and place.ride.paid for place in self.places]
+        joined._free = not any(bought)
         tokens = [answer["tokens"] for answer in answers]
         if all(share is not None for share in tokens):
-            joined["usage"] = Usage({"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)})
-        joined._cache_hit = all(place.from_cache for place in self.places)
-        joined._pricer = self._pricer
-        joined._free = not any(place.ride.paid for place in self.places if not place.from_cache)
+            joined["usage"] = _usage(tokens)
+            if not all(bought):
+                part = Embeddings({**joined, "usage": _usage(itertools.compress(tokens, bought))})
+                part._pricer = self._pricer
+                joined._bought = part
         return joined
+
+
+def _usage(tokens: Iterable[int]) -> Usage:
+    total = sum(tokens)
+    return Usage({"prompt_tokens": total, "total_tokens": total})
 
 
 def listed(value: Any) -> list[Any]:

@@ -113,6 +113,12 @@ class _Told:
         return None if counted is None else counted.saved_cost
 
     @property
+    def cost_details(self) -> Any:
+        """What the vendor takes for this answer, exactly and by part, once its usage has come; None when unknown."""
+        counted = self._reading.counted
+        return None if counted is None else counted.cost_details
+
+    @property
     def _hidden_params(self) -> dict[str, Any]:
         key = self._reading.cache_key
         return {"cache_hit": self.cache_hit, "cache_key": None if key is None else key.hex()}
