@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.register_assert_rewrite("ostinato.testing.store_suite")
 from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
 from ostinato.testing.store_suite import MEBIBYTE, StoreSuite  # noqa: E402
-from tests.stores.redis_server import PASSWORD, RedisServer, binaries, version  # noqa: E402
+from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster, version  # noqa: E402
 
 PATIENT = {"timeout_ms": 10_000}
 """A machine that is busy with other tests may be slow; nothing here waits for a server that is not there."""
@@ -33,11 +34,14 @@ class TestRedisStore(StoreSuite):
     def _server(self, server: RedisServer) -> None:
         self.servers = [server]
 
+    def place(self) -> dict[str, Any]:
+        return self.servers[0].settings
+
     def make_store(self, *, max_bytes: int, clock: Callable[[], float]) -> RedisStore:
         for server in self.servers:
             server.ask("FLUSHALL")
             server.ask("CONFIG", "RESETSTAT")
-        settings = read_settings({**self.servers[0].settings, **PATIENT, "max_value_bytes": max_bytes}, {})
+        settings = read_settings({**self.place(), **PATIENT, "max_value_bytes": max_bytes}, {})
         self.made = RedisStore(settings, clock=clock)
         return self.made
 
@@ -47,3 +51,23 @@ class TestRedisStore(StoreSuite):
         super().pass_time(seconds)
         for server in self.servers:
             server.pass_time(seconds)
+
+
+@pytest.fixture(scope="class", params=binaries(), ids=version)
+def nodes(request: pytest.FixtureRequest) -> Iterator[list[RedisServer]]:
+    with cluster(
+        request.param, password=PASSWORD, maxmemory=str(6 * MEBIBYTE), maxmemory_policy="allkeys-lru"
+    ) as running:
+        yield running
+
+
+class TestRedisStoreInACluster(TestRedisStore):
+    max_bytes = 18 * MEBIBYTE
+    """What the three of them hold together."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, nodes: list[RedisServer]) -> None:
+        self.servers = nodes
+
+    def place(self) -> dict[str, Any]:
+        return {"startup_nodes": [{"host": "127.0.0.1", "port": self.servers[0].port}], "password": PASSWORD}

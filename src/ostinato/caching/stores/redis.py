@@ -16,6 +16,7 @@ from ostinato.caching.stores.redis_settings import Settings
 from ostinato.caching.stores.redis_stats import read_stats
 from ostinato.caching.stores.redis_sweep import clear_node, scan_node
 from ostinato.caching.stores.redis_writes import Writes
+from ostinato.errors import StoreError
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -86,7 +87,7 @@ class RedisStore:
             if value is not None:
                 yield key, value
         for node in self.servers.nodes(monotonic() + self._timeout_s):
-            for key, value in scan_node(node, self._prefix, scope, self._timeout_s):
+            for key, value in scan_node(self.servers, node, self._prefix, scope, self._timeout_s):
                 if key not in waiting:
                     yield key, value
 
@@ -145,8 +146,17 @@ class RedisStore:
         return removed > 0
 
     def _sweep(self, scope: bytes) -> int:
-        nodes = self.servers.nodes(monotonic() + self._timeout_s)
-        return sum(clear_node(node, self._prefix, scope, self._timeout_s) for node in nodes)
+        """Remove what is of `scope` from every server. One that is lost keeps no other from being swept."""
+        count = 0
+        error: StoreError | None = None
+        for node in self.servers.nodes(monotonic() + self._timeout_s):
+            try:
+                count += clear_node(self.servers, node, self._prefix, scope, self._timeout_s)
+            except StoreError as exc:
+                error = exc
+        if error is not None:
+            raise error
+        return count
 
     def _living(self, value: bytes, expires_at: float | None) -> bytes | None:
         return value if expires_at is None or self._clock() < expires_at else None

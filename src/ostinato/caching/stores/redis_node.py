@@ -40,6 +40,11 @@ class Dial:
         """The server's name in errors: never a credential."""
         return self.settings.where if self._address is None else f"{self._address[0]}:{self._address[1]}"
 
+    @property
+    def host(self) -> str:
+        """Where the server was reached."""
+        return (self._address or self.settings.addresses[0])[0]
+
     def locate(self) -> dict[str, Any]:
         """Return where to connect to, as keywords. Asks the sentinels where there are any.
 

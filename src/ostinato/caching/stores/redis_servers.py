@@ -7,7 +7,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ostinato.caching.stores.forks import renew_after_fork
-from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_node import Dial, Node
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Servers(Protocol):
         """Return the servers that hold keys."""
 
     def redirected(self, reply: Any) -> bool:
-        """Return whether `reply` says that the key is elsewhere, or will be; then the next try may succeed."""
+        """Return whether `reply` says that the key is elsewhere: `ask` finds it."""
 
     def stats(self) -> dict[str, Any]:
         """Return the state of the connections and breakers."""
@@ -106,7 +105,8 @@ def open_servers(settings: Settings) -> Servers:
 
 
 def _open(settings: Settings) -> Servers:
+    if settings.kind == "cluster":
+        from ostinato.caching.stores.redis_cluster import Cluster
+
+        return Cluster(settings)
     return Single(settings)
-
-
-__all__ = ["Servers", "Single", "open_servers", "pack"]

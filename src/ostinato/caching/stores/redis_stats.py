@@ -18,7 +18,7 @@ QUESTIONS = pack("DBSIZE") + pack("INFO", "memory") + pack("INFO", "stats")
 def read_stats(servers: Servers, deadline: float) -> dict[str, Any]:
     """Return what the servers hold in all, of whomever, and the state of the connections. Never raises.
 
-    `entries` are the keys of the database; `bytes` and `max_bytes` the memory that is used and may be used (None:
+    `entries` are the keys of the database; `bytes` what these take, `max_bytes` the memory that may be used (None:
     unbounded); `evictions` and `expirations` counts since the servers started.
     """
     counts = {"entries": 0, "bytes": 0, "max_bytes": 0, "evictions": 0, "expirations": 0}
@@ -43,7 +43,7 @@ def _ask(node: Node, deadline: float) -> dict[str, int]:
     told = dict(line.split(b":", 1) for line in (memory + totals).splitlines() if b":" in line)
     return {
         "entries": size,
-        "bytes": int(told.get(b"used_memory", 0)),
+        "bytes": int(told.get(b"used_memory_dataset", 0)),
         "max_bytes": int(told.get(b"maxmemory", 0)),
         "evictions": int(told.get(b"evicted_keys", 0)),
         "expirations": int(told.get(b"expired_keys", 0)),

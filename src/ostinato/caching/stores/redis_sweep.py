@@ -12,6 +12,10 @@ from ostinato.caching.stores.redis_refusal import refusal
 
 if TYPE_CHECKING:
     from ostinato.caching.stores.redis_node import Node
+    from ostinato.caching.stores.redis_servers import Servers
+
+Item = tuple[bytes, bytes]
+"""A key and its value."""
 
 STEP = 500
 """How many keys the server looks at in one go; it answers nobody else meanwhile."""
@@ -43,29 +47,43 @@ def keys_of(node: Node, prefix: bytes, timeout_s: float) -> Iterator[list[bytes]
             return
 
 
-def scan_node(node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each key after its `prefix`, with its value, once."""
+def scan_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> Iterator[Item]:
+    """Yield each key after its `prefix`, with its value, once.
+
+    Raises: StoreError: a step was not answered within `timeout_s`.
+    """
     seen: set[bytes] = set()
     for found in keys_of(node, prefix + scope, timeout_s):
         new = [key for key in dict.fromkeys(found) if key not in seen]
         seen.update(new)
         for start in range(0, len(new), VALUES):
             part = new[start : start + VALUES]
-            packed = b"".join(pack("GET", key) for key in part)
-            replies = node.ask_all(packed, len(part), monotonic() + timeout_s)
-            for key, value in zip(part, replies, strict=True):
+            for key, value in zip(part, _ask_each(servers, node, "GET", part, timeout_s), strict=True):
                 if isinstance(value, bytes):
                     yield key[len(prefix) :], value
 
 
-def clear_node(node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> int:
-    """Remove every key that begins with `prefix` and `scope`. Return how many there were."""
+def clear_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> int:
+    """Remove every key that begins with `prefix` and `scope`. Return how many there were.
+
+    Raises: StoreError: a step was not answered within `timeout_s`, or refused.
+    """
     count = 0
     for found in keys_of(node, prefix + scope, timeout_s):
-        if found:
-            packed = b"".join(pack("UNLINK", key) for key in found)
-            for reply in node.ask_all(packed, len(found), monotonic() + timeout_s):
-                if not isinstance(reply, int):
-                    raise refusal(reply)
-                count += reply
+        for reply in _ask_each(servers, node, "UNLINK", found, timeout_s):
+            if not isinstance(reply, int):
+                raise refusal(reply)
+            count += reply
     return count
+
+
+def _ask_each(servers: Servers, node: Node, command: str, keys: list[bytes], timeout_s: float) -> list[Any]:
+    """Return the replies to one command for each key, those that have moved since from where they are."""
+    if not keys:
+        return []
+    packed = [pack(command, key) for key in keys]
+    replies = node.ask_all(b"".join(packed), len(keys), monotonic() + timeout_s)
+    return [
+        servers.ask(key, one, monotonic() + timeout_s) if servers.redirected(reply) else reply
+        for key, one, reply in zip(keys, packed, replies, strict=True)
+    ]

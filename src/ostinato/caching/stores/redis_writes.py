@@ -11,7 +11,7 @@ import hiredis
 from ostinato.caching.stores.behind import Batch, PartlySentError
 from ostinato.caching.stores.front import Pending
 from ostinato.caching.stores.redis_line import pack
-from ostinato.caching.stores.redis_refusal import is_passing, refusal
+from ostinato.caching.stores.redis_refusal import refusal
 from ostinato.errors import StoreError
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Writes:
                 problem = exc
                 continue
             for item, reply in zip(part, replies, strict=True):
-                if isinstance(reply, hiredis.ReplyError):
-                    passing = self._servers.redirected(reply) or is_passing(reply)
-                    (later if passing else refused).append(item)
-                    problem = refusal(reply)
+                error = self._error(item, reply)
+                if error is not None:
+                    problem = error
+                    (later if error.retryable else refused).append(item)
         self.refused += len(refused)
         if problem is not None:
             raise PartlySentError(problem, batch, later=later, refused=refused)
@@ -67,8 +67,21 @@ class Writes:
     def _exchange(self, node: Node, part: Batch) -> list[object]:
         now = self._clock()
         packed = b"".join(self._command(key, entry, now) for key, entry in part)
-        deadline = monotonic() + self._timeout_s + len(packed) / SLOWEST_BYTES_S
-        return node.ask_all(packed, len(part), deadline)
+        return node.ask_all(packed, len(part), self._deadline(packed))
+
+    def _error(self, item: tuple[bytes, Pending], reply: object) -> StoreError | None:
+        """Return why an entry was not taken. One that belongs on another server is sent there."""
+        if self._servers.redirected(reply):
+            key, entry = item
+            packed = self._command(key, entry, self._clock())
+            try:
+                reply = self._servers.ask(self._prefix + key, packed, self._deadline(packed))
+            except StoreError as exc:
+                return exc
+        return refusal(reply) if isinstance(reply, hiredis.ReplyError) else None
+
+    def _deadline(self, packed: bytes) -> float:
+        return monotonic() + self._timeout_s + len(packed) / SLOWEST_BYTES_S
 
     def _command(self, key: bytes, entry: Pending, now: float) -> bytes:
         value, expires_at = entry
