@@ -106,6 +106,9 @@ def test_an_id_is_taken_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "said"),
     [
+        (Key(id=""), "the id of a key"),
+        (Key(id="a/b"), "the id of a key"),
+        (Key(id="a" * 65), "the id of a key"),
         (Key(id="a", budget_usd=-1), "budget_usd"),
         (Key(id="a", budget_usd=float("nan")), "budget_usd"),
         (Key(id="a", rpm=0), "rpm"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import sqlite3
 import time
@@ -68,8 +69,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 def checked(key: Key) -> Key:
     """Return `key`.
 
-    Raises: ConfigurationError: a bound that is none, or a control that there is not.
+    Raises: ConfigurationError: an id that is none, a bound that is none, or a control that there is not.
     """
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key.id):
+        raise ConfigurationError(
+            f"the id of a key has 1 to 64 letters, digits, dots, dashes and underscores: {key.id!r}"
+        )
     for name, least in (("budget_usd", 0), ("rpm", 1), ("tpm", 1)):
         value = getattr(key, name)
         if value is not None and not value >= least:
