@@ -55,7 +55,7 @@ def test_entry_of_another_key_is_none() -> None:
 
 
 def test_entry_of_another_version_is_none() -> None:
-    assert unpack(b"\x02" + pack(ENTRY)[1:], KEY) is None
+    assert unpack(b"\x09" + pack(ENTRY)[1:], KEY) is None
 
 
 @pytest.mark.parametrize("spoil", [lambda blob: blob[:-1], lambda blob: blob[:9] + b"!" + blob[10:], lambda _: b""])

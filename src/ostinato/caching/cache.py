@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ostinato.caching.record import Entry
+    from ostinato.caching.seal import Keys
     from ostinato.caching.stores.contract import Store
 
 CALL_TYPES = {
@@ -50,6 +51,8 @@ class Cache(Contents):
         supported_call_types: which calls are cached, of `completion`, `acompletion`, `embedding`, `aembedding`.
         cache_seed: another seed is another set of entries.
         tags: what every entry can be invalidated by; the `tags` control of a call adds to them.
+        encryption_key: at least 16 bytes of chance, as text or bytes: entries are encrypted with it (AES-256-GCM). A
+            list of keys encrypts with the first and reads with all.
         stall_timeout_s: seconds after which a call stops waiting for an identical one that goes nowhere.
         finish_on_disconnect: read an answer to its end for the cache when its last reader has left.
         store: a store of your own instead of `type`.
@@ -74,6 +77,7 @@ class Cache(Contents):
         supported_call_types: list[str] | None = None,
         cache_seed: int | str | None = None,
         tags: Sequence[str] = (),
+        encryption_key: Keys | None = None,
         stall_timeout_s: float = 30.0,
         finish_on_disconnect: bool = False,
         store: Store | None = None,
@@ -105,7 +109,7 @@ class Cache(Contents):
         self.default = replace(default, tags=checked_tags(tags))
         self.tag = self.scope.tag()
         self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
-        self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter)
+        self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter, encryption_key=encryption_key)
 
     @classmethod
     def memory(cls, **settings: Any) -> Self:

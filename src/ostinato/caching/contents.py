@@ -13,9 +13,11 @@ from ostinato.caching.policy import seconds
 from ostinato.caching.record import Entry
 from ostinato.caching.register import arun, run
 from ostinato.caching.tags import checked_tags
+from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ostinato.caching.policy import Policy
+    from ostinato.caching.seal import Seal
     from ostinato.caching.shelf import Shelf
     from ostinato.caching.tags import Generations
 
@@ -43,16 +45,16 @@ class Contents:
     def set(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
         """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
         names = self._tags_of(tags)
-        generations = self.shelf.hold(self.tag, names) if names else {}
-        if generations is not None:
+        generations = self.shelf.hold(self.tag, names) if names else None
+        if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
             self.shelf.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
     async def aset(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
         """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
         names = self._tags_of(tags)
-        generations = await self.shelf.ahold(self.tag, names) if names else {}
-        if generations is not None:
+        generations = await self.shelf.ahold(self.tag, names) if names else None
+        if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
             await self.shelf.akeep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
@@ -90,6 +92,31 @@ class Contents:
         checked_tags([tag])
         await arun(self.shelf.store, self.shelf.tags.invalidate(self._tag_of(namespace), tag))
 
+    def shred(self, namespace: str | None = None) -> int:
+        """Make every entry of `namespace`, this cache's own unless given, unreadable for ever, then forget them.
+
+        Its data keys are deleted first, with one write. In this process that holds at once, in every other after a
+        second beside what the store's own memory tier may add. Return how many entries there were.
+
+        Raises:
+            ConfigurationError: the cache has no `encryption_key`.
+            StoreError: the store could not; the entries may be readable.
+        """
+        scope = self._tag_of(namespace)
+        run(self.shelf.store, self._sealed().shred(scope))
+        return self.shelf.store.clear(scope)
+
+    async def ashred(self, namespace: str | None = None) -> int:
+        """Make every entry of `namespace`, this cache's own unless given, unreadable for ever, then forget them."""
+        scope = self._tag_of(namespace)
+        await arun(self.shelf.store, self._sealed().shred(scope))
+        return await self.shelf.store.aclear(scope)
+
+    def _sealed(self) -> Seal:
+        if self.shelf.seal is None:
+            raise ConfigurationError("only a cache with an encryption_key can be shredded; clear() forgets entries")
+        return self.shelf.seal
+
     def _tag_of(self, namespace: str | None) -> bytes:
         return self.tag if namespace is None else replace(self.scope, namespace=namespace).tag()
 
@@ -100,7 +127,7 @@ class Contents:
     def _value_key(self, key: str) -> bytes:
         return self.tag + custom_key(self.scope, "value", key)
 
-    def _value_entry(self, key: str, value: Any, tags: Generations) -> tuple[bytes, Entry]:
+    def _value_entry(self, key: str, value: Any, tags: Generations | None) -> tuple[bytes, Entry]:
         store_key = self._value_key(key)
         body = msgspec.json.encode(value)
         return store_key, Entry(store_key[8:], "value", "", self.shelf.clock(), body, tags=tags)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MISSES = ("absent", "broken", "invalidated", "too_old", "undecryptable")
+"""Why a look-up was none."""
+
 
 class Counters:
     """Counts since the cache was made, of this process.
@@ -23,6 +26,7 @@ class Counters:
         "store_errors",
         "stored",
         "too_old",
+        "undecryptable",
     )
 
     def __init__(self) -> None:
@@ -41,6 +45,8 @@ class Counters:
     """Look-ups that found nothing: never stored, expired or evicted."""
     broken: int
     """Entries that could not be read, or were of another kind."""
+    undecryptable: int
+    """Entries that no key of this cache opens, or that are not encrypted where they should be."""
     too_old: int
     """Entries older than the call's `s-maxage`."""
     invalidated: int
@@ -57,4 +63,4 @@ class Counters:
     def as_dict(self) -> dict[str, int]:
         """Return the counts by name, with `misses` in all."""
         counts = {name: getattr(self, name) for name in self.__slots__}
-        return {**counts, "misses": self.absent + self.broken + self.too_old + self.invalidated}
+        return {**counts, "misses": sum(getattr(self, name) for name in MISSES)}

@@ -1,9 +1,10 @@
-"""An entry as bytes: a version, a checksum, and what the vendor said.
+"""An entry as bytes: a form, a checksum, and what the vendor said.
 
-    1 byte version │ 4 bytes CRC-32 of the rest │ msgpack array of `Entry`
+    1 byte form │ 4 bytes CRC-32 of the rest │ msgpack array of `Entry`, in form 2 compressed
 
 The body is kept as the bytes that the vendor sent (or the fold of its stream), so a translation that is
 mended later mends yesterday's entries. The key stands inside, so an entry found under another is no answer.
+Another form is that of a later version; what is encrypted is in the form of `seal`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from zlib import crc32
 
 import msgspec
 
-VERSION = 1
-_FIRST = bytes([VERSION])
+from ostinato.caching.squeeze import try_expand, try_squeeze
+
+PLAIN, SQUEEZED = b"\x01", b"\x02"
+_FORMS = (PLAIN, SQUEEZED)
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -36,7 +39,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The model that was asked for, as `provider/name`."""
     meta: dict[str, Any] = {}
     """What only some entries have: `headers` of the answer that count, `request` in record mode."""
-    tags: dict[str, bytes] = {}
+    tags: dict[str, bytes] | None = None
     """The generation of each of its tags from before the answer was asked for."""
 
 
@@ -44,14 +47,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-def pack(entry: Entry) -> bytes:
-    """Return `entry` as bytes."""
-    payload = _encode(entry)
-    return b"".join((_FIRST, crc32(payload).to_bytes(4, "big"), payload))
+def pack(entry: Entry, *, squeeze: bool = False) -> bytes:
+    """Return `entry` as bytes; with `squeeze` compressed, where that pays."""
+    form, payload = PLAIN, _encode(entry)
+    squeezed = try_squeeze(payload) if squeeze else None
+    if squeezed is not None:
+        form, payload = SQUEEZED, squeezed
+    return b"".join((form, crc32(payload).to_bytes(4, "big"), payload))
 
 
 def unpack_own(blob: bytes) -> Entry | None:
-    """Return the entry in `blob`, which this process packed and kept, or None when it is sealed or no entry."""
+    """Return the entry in `blob`, which this process packed and kept, or None when it is of another form."""
     try:
         return _decode(memoryview(blob)[5:])
     except msgspec.DecodeError:
@@ -59,12 +65,15 @@ def unpack_own(blob: bytes) -> Entry | None:
 
 
 def unpack(blob: bytes, key: bytes) -> Entry | None:
-    """Return the entry in `blob`, or None when it is broken, of another version, or not that of `key`."""
-    payload = memoryview(blob)[5:]
-    if blob[:1] != _FIRST or int.from_bytes(blob[1:5], "big") != crc32(payload):
+    """Return the entry in `blob`, or None when it is broken, of a form unknown here, or not that of `key`."""
+    form = blob[:1]
+    payload: memoryview | bytes | None = memoryview(blob)[5:]
+    if form not in _FORMS or int.from_bytes(blob[1:5], "big") != crc32(memoryview(blob)[5:]):
         return None
+    if form == SQUEEZED:
+        payload = try_expand(blob[5:])
     try:
-        entry = _decode(payload)
+        entry = _decode(payload) if payload is not None else None
     except msgspec.DecodeError:
         return None
-    return entry if entry.key == key else None
+    return entry if entry is not None and entry.key == key else None

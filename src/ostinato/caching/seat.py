@@ -50,6 +50,8 @@ class Seat:
         shelf = self.cache.shelf
         if self.policy.tags and self.policy.write:
             self.tags = shelf.hold(self.store_key[:8], self.policy.tags)
+        if self.policy.write and shelf.seal is not None:
+            shelf.ready(self.store_key[:8])
         if not self.policy.read:
             return None
         return shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
@@ -59,6 +61,8 @@ class Seat:
         shelf = self.cache.shelf
         if self.policy.tags and self.policy.write:
             self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags)
+        if self.policy.write and shelf.seal is not None:
+            await shelf.aready(self.store_key[:8])
         if not self.policy.read:
             return None
         return await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
@@ -79,8 +83,7 @@ class Seat:
 
     def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None, headers: dict[str, str] | None = None) -> None:
         """Store a final body under this call's key, with the headers that belong to it."""
-        tags = self.tags or {}
-        if self.policy.tags and not tags:
+        if self.policy.tags and self.tags is None:
             return  # what could not be tagged could not be invalidated; the store's failure is counted
         meta: dict[str, Any] = {}
         if self.parts and not self.cache.store.process_local:
@@ -91,7 +94,7 @@ class Seat:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
-        entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, tags)
+        entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)
         self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
 
     def keeper(self, wire: Wire) -> Keep | None:

@@ -8,24 +8,36 @@ from typing import TYPE_CHECKING
 
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
-from ostinato.caching.register import Register, arun, run
+from ostinato.caching.register import Register, Steps, arun, run
+from ostinato.caching.seal import SEALED, Seal
 from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
 
 if TYPE_CHECKING:
     from ostinato.caching.counters import Counters
+    from ostinato.caching.seal import Keys
     from ostinato.caching.stores.contract import Store
 
 
 class Shelf:
     """A store's bytes as entries. Whatever the store does, a call hears of an entry or of none."""
 
-    def __init__(self, store: Store, counters: Counters, clock: Callable[[], float], *, ttl_jitter: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        counters: Counters,
+        clock: Callable[[], float],
+        *,
+        ttl_jitter: float,
+        encryption_key: Keys | None = None,
+    ) -> None:
         self.store = store
         self.counters = counters
         self.clock = clock
         self._ttl_jitter = ttl_jitter
-        self.tags = Tags(Register(clock))
+        self.register = Register(clock)
+        self.tags = Tags(self.register)
+        self.seal = None if encryption_key is None else Seal(encryption_key, self.register)
         self._own = store.process_local
         self._log_store_errors = True
         self._indices: dict[bytes, Index] = {}
@@ -34,18 +46,18 @@ class Shelf:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
         try:
             blob = self.store.get(store_key)
-            if blob is not None and self._own:
-                # The shortest way, for what never left this process.
-                entry = unpack_own(blob)
-                if entry is not None and entry.kind == kind and max_age_s is None and not entry.tags:
+            if blob is None:
+                self.counters.absent += 1
+                return None
+            if self.seal is None:
+                entry = unpack_own(blob) if self._own else unpack(blob, store_key[8:])
+                if entry is not None and entry.kind == kind and max_age_s is None and entry.tags is None:
                     self.counters.hits += 1
                     return entry
-            entry = self._entry(blob, store_key, kind, max_age_s)
-            stands = entry is None or not entry.tags or run(self.store, self.tags.stand(store_key[:8], entry.tags))
+            return run(self.store, self._judged(blob, store_key, kind, max_age_s))
         except StoreError as error:
             self._store_failed(error)
             return None
-        return self._counted(entry, stands=stands)
 
     async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
@@ -53,38 +65,45 @@ class Shelf:
             return self.recall(store_key, kind, max_age_s)
         try:
             blob = await self.store.aget(store_key)
-            entry = self._entry(blob, store_key, kind, max_age_s)
-            stands = (
-                entry is None or not entry.tags or await arun(self.store, self.tags.stand(store_key[:8], entry.tags))
-            )
+            if blob is None:
+                self.counters.absent += 1
+                return None
+            if self.seal is None:
+                entry = unpack_own(blob) if self._own else unpack(blob, store_key[8:])
+                if entry is not None and entry.kind == kind and max_age_s is None and entry.tags is None:
+                    self.counters.hits += 1
+                    return entry
+            return await arun(self.store, self._judged(blob, store_key, kind, max_age_s))
         except StoreError as error:
             self._store_failed(error)
             return None
-        return self._counted(entry, stands=stands)
 
-    def _entry(self, blob: bytes | None, store_key: bytes, kind: str, max_age_s: float | None) -> Entry | None:
-        """Return the entry in `blob` if it is whole, of `kind` and young enough, else count why not."""
+    def _judged(self, blob: bytes, store_key: bytes, kind: str, max_age_s: float | None) -> Steps[Entry | None]:
+        """Return the entry in `blob` if it answers, and count why not."""
         counters = self.counters
-        if blob is None:
-            counters.absent += 1
-            return None
-        entry = unpack(blob, store_key[8:])
-        if entry is None or entry.kind != kind:
-            counters.broken += 1
-            return None
-        if max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
-            counters.too_old += 1
-            return None
-        return entry
-
-    def _counted(self, entry: Entry | None, *, stands: bool) -> Entry | None:
+        entry = yield from self.entry_in(blob, store_key)
         if entry is None:
-            return None
-        if not stands:
-            self.counters.invalidated += 1
-            return None
-        self.counters.hits += 1
-        return entry
+            if self.seal is not None or blob.startswith(SEALED):
+                counters.undecryptable += 1
+            else:
+                counters.broken += 1
+        elif entry.kind != kind:
+            counters.broken += 1
+        elif max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
+            counters.too_old += 1
+        elif entry.tags is not None and not (yield from self.tags.stand(store_key[:8], entry.tags)):
+            counters.invalidated += 1
+        else:
+            counters.hits += 1
+            return entry
+        return None
+
+    def entry_in(self, blob: bytes, store_key: bytes) -> Steps[Entry | None]:
+        """Return what was stored as `blob` under `store_key`, or None when that cannot be read."""
+        packed: bytes | None = blob
+        if self.seal is not None:
+            packed = yield from self.seal.open(store_key, blob)
+        return None if packed is None else unpack(packed, store_key[8:])
 
     def hold(self, scope: bytes, tags: Iterable[str]) -> Generations | None:
         """Return the generations of `tags` for an entry to carry, or None where the store fails."""
@@ -102,10 +121,27 @@ class Shelf:
             self._store_failed(error)
             return None
 
+    def ready(self, scope: bytes) -> None:
+        """Have what entries of `scope` are encrypted with at hand, before it is needed."""
+        if self.seal is not None:
+            try:
+                run(self.store, self.seal.ready(scope))
+            except StoreError as error:
+                self._store_failed(error)
+
+    async def aready(self, scope: bytes) -> None:
+        """Have what entries of `scope` are encrypted with at hand, before it is needed."""
+        if self.seal is not None:
+            try:
+                await arun(self.store, self.seal.ready(scope))
+            except StoreError as error:
+                self._store_failed(error)
+
     def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
         """Store `entry`; a failing store is counted and logged once."""
         try:
-            self.store.set(store_key, pack(entry), self._jittered(ttl_s))
+            blob = run(self.store, self.blob_of(store_key, entry))
+            self.store.set(store_key, blob, self._jittered(ttl_s))
         except StoreError as error:
             self._store_failed(error)
         else:
@@ -114,11 +150,19 @@ class Shelf:
     async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
         """Store `entry`; a failing store is counted and logged once."""
         try:
-            await self.store.aset(store_key, pack(entry), self._jittered(ttl_s))
+            blob = await arun(self.store, self.blob_of(store_key, entry))
+            await self.store.aset(store_key, blob, self._jittered(ttl_s))
         except StoreError as error:
             self._store_failed(error)
         else:
             self.counters.stored += 1
+
+    def blob_of(self, store_key: bytes, entry: Entry) -> Steps[bytes]:
+        """Return `entry` as it is stored under `store_key`."""
+        if self.seal is not None:
+            # Not compressed: how well an answer shrinks would be told by its size.
+            return (yield from self.seal.seal(store_key, pack(entry)))
+        return pack(entry, squeeze=not self.store.process_local)
 
     def _jittered(self, ttl_s: float | None) -> float | None:
         if ttl_s is not None and self._ttl_jitter:
@@ -132,7 +176,7 @@ class Shelf:
         """
         index = self._indices.get(scope)
         if index is None:
-            entries = (unpack(blob, key[8:]) for key, blob in self.store.scan(scope))
+            entries = (run(self.store, self.entry_in(blob, key)) for key, blob in self.store.scan(scope))
             index = self._indices[scope] = Index(entry for entry in entries if entry is not None)
         return index.explain(parts)
 
