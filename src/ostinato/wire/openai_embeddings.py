@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.wire.contract import Built, Json, Wire
-from ostinato.wire.openai_chat.failure import event_error, request_id
-from ostinato.wire.values import check_json, kind_of
+from ostinato.wire.openai_chat.failure import event_error, rejection
+from ostinato.wire.values import check_json, extra_body, kind_of
 
 _NOT_SENT = frozenset({"extra_body", "stream"})
 
@@ -29,12 +29,7 @@ def build_embeddings(model: str, inputs: Sequence[Any], params: Json) -> Built:
     for name, value in params.items():
         if value is not None and name not in _NOT_SENT:
             body[name] = check_json(value, name)
-    extra = params.get("extra_body")
-    if extra is not None:
-        if not isinstance(extra, Mapping):
-            raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
-        body |= check_json(dict(extra), "extra_body")
-    return Built("/embeddings", body)
+    return Built("/embeddings", body | extra_body(params))
 
 
 def _input(item: Any, index: int) -> Any:
@@ -59,15 +54,9 @@ def split_embeddings(body: Any, headers: Mapping[str, str] | None = None) -> lis
     Raises: APIError: what the vendor says went wrong. APIResponseError: the answer is no list of embeddings, or
         its items do not number the inputs.
     """
-    if not isinstance(body, dict):
-        raise APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
-    data = body.get("data")
+    data: Any = body.get("data") if isinstance(body, dict) else None
     if type(data) is not list or body.get("error"):
-        failure = event_error(body)
-        if failure is not None:
-            failure.request_id = request_id(headers or {})
-            raise failure
-        raise APIResponseError("the answer is no list of embeddings")
+        raise rejection(body, headers, event_error, "the answer is no list of embeddings")
     if not all(isinstance(item, dict) and item.get("embedding") for item in data):
         raise APIResponseError("an item of the answer has no embedding")
     indexes = [item.get("index", place) for place, item in enumerate(data)]

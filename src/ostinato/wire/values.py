@@ -6,7 +6,7 @@ something is wrong, and copies nothing but the objects around a value that has t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
@@ -153,6 +153,33 @@ def mapping(value: Any) -> Json:
     if not isinstance(dumped, dict):
         raise Flaw(f"must be a mapping, not {kind_of(value)}")
     return dumped
+
+
+def extra_body(params: Json) -> Json:
+    """Return what the parameter `extra_body` puts into a request as it is. Raises: BadRequestError."""
+    extra = params.get("extra_body")
+    if extra is None:
+        return {}
+    if not isinstance(extra, Mapping):
+        raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
+    if "stream" in extra:
+        raise BadRequestError("extra_body cannot hold stream; pass stream=True")
+    checked: Json = check_json(dict(extra), "extra_body")
+    return checked
+
+
+def each_call(message: Json, translate: Callable[[Json, str, int], Json]) -> list[Json]:
+    """Return the tool calls of a message, each as `translate(call, id, index)` makes of it. Raises: Flaw."""
+    calls = dict.get(message, "tool_calls")
+    made = []
+    for index, call in enumerate(calls if isinstance(calls, list) else ()):
+        if not isinstance(call, dict):
+            raise Flaw(f"must be an object, not {kind_of(call)}", index, "tool_calls")
+        call_id = dict.get(call, "id")
+        if not isinstance(call_id, str) or not call_id:
+            raise Flaw("must be the id of the call", "id", index, "tool_calls")
+        made.append(translate(call, call_id, index))
+    return made
 
 
 def dump(value: Any) -> Any:

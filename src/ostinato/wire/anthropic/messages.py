@@ -17,7 +17,7 @@ from ostinato.errors import BadRequestError
 from ostinato.wire.anthropic.inputs import tool_input
 from ostinato.wire.anthropic.parts import blocks_of, mark_last, replayed_thinking, text_block
 from ostinato.wire.contract import Json
-from ostinato.wire.values import Flaw, kind_of, mapping, plain_object
+from ostinato.wire.values import Flaw, each_call, kind_of, mapping, plain_object
 
 # "Available on Claude Opus 4.8 only": https://platform.claude.com/docs/en/build-with-claude/
 # mid-conversation-system-messages (read 2026-11-22).
@@ -199,12 +199,7 @@ def _thoughts(message: Json) -> list[Json]:
 
 
 def _calls(message: Json, function_id: str) -> list[Json]:
-    calls = dict.get(message, "tool_calls")
-    blocks = []
-    for index, call in enumerate(calls if isinstance(calls, list) else ()):
-        if not isinstance(call, dict):
-            raise Flaw(f"must be an object, not {kind_of(call)}", index, "tool_calls")
-        blocks.append(_call(call, index))
+    blocks = each_call(message, _call)
     legacy = dict.get(message, "function_call")
     if isinstance(legacy, dict) and not blocks:
         arguments = tool_input(legacy.get("arguments"))
@@ -212,10 +207,8 @@ def _calls(message: Json, function_id: str) -> list[Json]:
     return blocks
 
 
-def _call(call: Json, index: int) -> Json:
-    call_id, function, custom = dict.get(call, "id"), dict.get(call, "function"), dict.get(call, "custom")
-    if not isinstance(call_id, str) or not call_id:
-        raise Flaw("must be the id of the call", "id", index, "tool_calls")
+def _call(call: Json, call_id: str, index: int) -> Json:
+    function, custom = dict.get(call, "function"), dict.get(call, "custom")
     if isinstance(custom, dict):
         name, given = custom.get("name"), {"input": custom.get("input")}
     elif isinstance(function, dict):

@@ -16,7 +16,7 @@ from ostinato.wire.anthropic.marks import limit_marks
 from ostinato.wire.anthropic.messages import translate
 from ostinato.wire.anthropic.settings import DEFAULT_MAX_TOKENS, settings
 from ostinato.wire.contract import Built, Call, Json
-from ostinato.wire.values import check_json, kind_of
+from ostinato.wire.values import check_json, extra_body
 
 if TYPE_CHECKING:
     from ostinato.providers import Provider
@@ -50,14 +50,7 @@ def body_of(call: Call) -> Json:
     if blocks:
         body["system"] = blocks[0]["text"] if len(blocks) == 1 and _is_plain(blocks[0]) else blocks
     body["messages"] = turns
-    extra = params.get("extra_body")
-    if extra is not None:
-        if not isinstance(extra, Mapping):
-            raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
-        if "stream" in extra:
-            raise BadRequestError("extra_body cannot hold stream; pass stream=True")
-        body |= check_json(dict(extra), "extra_body")
-    return limit_marks(body)
+    return limit_marks(body | extra_body(params))
 
 
 def _is_plain(block: Any) -> bool:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ostinato.errors import APIError, APIResponseError
+from ostinato.errors import APIResponseError
 from ostinato.records import Completion, Usage
-from ostinato.wire.anthropic.failure import event_error, request_id
+from ostinato.wire.anthropic.failure import event_error
 from ostinato.wire.anthropic.inputs import arguments_of
 from ostinato.wire.contract import Json
+from ostinato.wire.openai_chat.failure import rejection
 from ostinato.wire.tokens import Tokens
 from ostinato.wire.usage import calls_of, usage_of
 
@@ -46,7 +47,7 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     """Return a message's body as a record; see `Wire.parse`."""
     content: Any = body.get("content") if type(body) is dict else None
     if type(content) is not list or body.get("type") == "error":
-        raise _rejection(body, headers)
+        raise rejection(body, headers, event_error, "the answer is no message: it has no list of content blocks")
     completion = Completion(body)
     del completion["content"]
     choice = ending(completion)
@@ -70,16 +71,6 @@ def ending(body: Json) -> Json:
         if name in body:
             choice[name] = body.pop(name)
     return choice
-
-
-def _rejection(body: Any, headers: Mapping[str, str] | None) -> APIError:
-    if not isinstance(body, dict):
-        return APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
-    failure = event_error(body)
-    if failure is None:
-        return APIResponseError("the answer is no message: it has no list of content blocks")
-    failure.request_id = failure.request_id or request_id(headers or {})
-    return failure
 
 
 def message_of(content: list[Any]) -> Json:

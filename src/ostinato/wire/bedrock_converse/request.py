@@ -20,7 +20,7 @@ from ostinato.wire.bedrock_converse.models import Traits, reasoning_fields, top_
 from ostinato.wire.bedrock_converse.turns import turns_of
 from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.openai_chat.schema import strict_format
-from ostinato.wire.values import Flaw, check_json, kind_of, mapping, plain_object
+from ostinato.wire.values import Flaw, check_json, extra_body, kind_of, mapping, plain_object
 
 if TYPE_CHECKING:
     from ostinato.providers import Provider
@@ -126,7 +126,7 @@ class _Request:
         except Flaw as flaw:
             raise flaw.at("cache_control") from None
         self.notes = settle(self._body, self._traits)
-        return self._body | _extra(params.get("extra_body"))
+        return self._body | extra_body(params)
 
     def _refuse(self, name: str, why: str = "") -> None:
         """Leave a parameter out where the caller allows it. Raises: UnsupportedParamsError: he does not."""
@@ -322,11 +322,3 @@ def _tool(tool: Json) -> Json | None:
 
 def _of_tools(block: Json) -> bool:
     return "toolUse" in block or "toolResult" in block
-
-
-def _extra(extra: Any) -> Json:
-    if extra is None:
-        return {}
-    if not isinstance(extra, Mapping):
-        raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
-    return {name: check_json(value, f"extra_body.{name}") for name, value in extra.items()}

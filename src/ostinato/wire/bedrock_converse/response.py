@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ostinato.errors import APIResponseError
 from ostinato.records import Completion, Usage
 from ostinato.wire.bedrock_converse.arguments import is_whole, text_of
 from ostinato.wire.bedrock_converse.failure import event_error
 from ostinato.wire.contract import Json
+from ostinato.wire.openai_chat.failure import rejection
 from ostinato.wire.tokens import Tokens
 
 FINISH = {
@@ -44,7 +44,8 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     try:
         choice: Json = {"index": 0, "message": read_message(body["output"]["message"])}
     except (TypeError, KeyError, AttributeError) as exc:
-        raise _no_answer(body) from exc
+        lacking = "the answer is not Converse's: it has no output with a message"
+        raise rejection(body, headers, event_error, lacking) from exc
     stop = body.get("stopReason")
     choice["finish_reason"] = finish_of(stop)
     if stop is not None:
@@ -54,12 +55,6 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     if len(body["output"]) > 1:
         completion["output"] = {name: value for name, value in body["output"].items() if name != "message"}
     return completion
-
-
-def _no_answer(body: Any) -> Exception:
-    if not isinstance(body, dict):
-        return APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
-    return event_error(body) or APIResponseError("the answer is not Converse's: it has no output with a message")
 
 
 def finish_of(stop: Any) -> str | None:

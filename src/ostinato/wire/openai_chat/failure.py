@@ -11,7 +11,7 @@ recorded traffic.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ from ostinato.errors import (
     ServiceUnavailableError,
     Timeout,
 )
-from ostinato.wire.contract import Event
+from ostinato.wire.contract import Event, Json
 
 MAX_MESSAGE = 2_000
 """Characters of a message; an HTML page or a quoted prompt is longer."""
@@ -258,6 +258,19 @@ def masked(text: str) -> str:
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the vendor's id of the request, under whichever name it gives it."""
     return next((headers[name] for name in _REQUEST_ID if headers.get(name)), None)
+
+
+def rejection(
+    body: Any, headers: Mapping[str, str] | None, event_error: Callable[[Json], APIError | None], otherwise: str
+) -> APIError:
+    """Return what a body means that is no answer: the error it tells of, or `otherwise`."""
+    if not isinstance(body, dict):
+        return APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
+    failure = event_error(body)
+    if failure is None:
+        return APIResponseError(otherwise)
+    failure.request_id = failure.request_id or request_id(headers or {})
+    return failure
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,7 +7,6 @@ openai 3.54, `openai.types.chat.completion_create_params`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.openai_chat.breakpoints import takes_breakpoints, with_breakpoints
 from ostinato.wire.openai_chat.schema import strict_format
-from ostinato.wire.values import Flaw, check_json, kind_of, mapping, plain_object
+from ostinato.wire.values import Flaw, check_json, extra_body, kind_of, mapping, plain_object
 
 if TYPE_CHECKING:
     from ostinato.providers import Provider
@@ -96,14 +95,7 @@ def _sendable(call: Call, *, strict: bool) -> Json:
             if not call.drop_params:
                 raise _unsupported(name)
             del params[name]
-    extra = call.params.get("extra_body")
-    if extra is None:
-        return params
-    if not isinstance(extra, Mapping):
-        raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
-    if "stream" in extra:
-        raise BadRequestError("extra_body cannot hold stream; pass stream=True")
-    return params | dict(extra)
+    return params | extra_body(call.params)
 
 
 def _unsupported(name: str) -> UnsupportedParamsError:

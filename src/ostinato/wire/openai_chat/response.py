@@ -10,7 +10,7 @@ import msgspec
 from ostinato.errors import APIResponseError
 from ostinato.records import Completion
 from ostinato.wire.contract import Json
-from ostinato.wire.openai_chat.failure import event_error, request_id
+from ostinato.wire.openai_chat.failure import event_error, rejection
 from ostinato.wire.openai_chat.usage import reported_usage, usage_record
 
 _SAYS = ("content", "refusal", "tool_calls", "function_call", "audio", "images")
@@ -19,12 +19,10 @@ _SAYS = ("content", "refusal", "tool_calls", "function_call", "audio", "images")
 
 def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     """Return a chat completion's body as a record; see `Wire.parse`."""
-    if not isinstance(body, dict):
-        raise APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
-    choices = body.get("choices")
-    if type(choices) is not list or "error" in body:
-        _check_answer(body, headers)
-    for choice in choices or ():
+    choices: Any = body.get("choices") if type(body) is dict else None
+    if type(choices) is not list or ("error" in body and event_error(body) is not None):
+        raise rejection(body, headers, event_error, "the answer is no chat completion: it has no list of choices")
+    for choice in choices:
         if not isinstance(choice, dict):
             raise APIResponseError("the answer is no chat completion: one of its choices is no object")
     completion = Completion(body)
@@ -34,15 +32,6 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     if usage:
         completion["usage"] = usage_record(usage)
     return completion
-
-
-def _check_answer(body: Json, headers: Mapping[str, str] | None) -> None:
-    failure = event_error(body)
-    if failure is not None:
-        failure.request_id = request_id(headers or {})
-        raise failure
-    if type(body.get("choices")) is not list:
-        raise APIResponseError("the answer is no chat completion: it has no list of choices")
 
 
 def incomplete(body: Json) -> str | None:

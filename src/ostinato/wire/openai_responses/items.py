@@ -17,7 +17,7 @@ from typing import Any
 from ostinato.errors import BadRequestError
 from ostinato.wire.contract import Json
 from ostinato.wire.openai_responses.parts import parts_of, said
-from ostinato.wire.values import Flaw, check_json, kind_of, mapping, plain_object
+from ostinato.wire.values import Flaw, check_json, each_call, kind_of, mapping, plain_object
 
 CALLS = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
 """Items that call a tool of the caller's: what a message calls them, and where they hold what the tool is given."""
@@ -170,22 +170,14 @@ def _objects(value: Any) -> list[Json]:
 
 
 def _calls(message: Json, function_id: str) -> list[Json]:
-    calls = dict.get(message, "tool_calls")
-    items = []
-    for index, call in enumerate(calls if isinstance(calls, list) else ()):
-        if not isinstance(call, dict):
-            raise Flaw(f"must be an object, not {kind_of(call)}", index, "tool_calls")
-        items.append(_call(call, index))
+    items = each_call(message, _call)
     legacy = dict.get(message, "function_call")
     if isinstance(legacy, dict) and not items:
         items.append(_named("function_call", function_id, legacy, "arguments"))
     return items
 
 
-def _call(call: Json, index: int) -> Json:
-    call_id = dict.get(call, "id")
-    if not isinstance(call_id, str) or not call_id:
-        raise Flaw("must be the id of the call", "id", index, "tool_calls")
+def _call(call: Json, call_id: str, index: int) -> Json:
     for kind, (name, given) in CALLS.items():
         called = dict.get(call, name)
         if isinstance(called, dict):

@@ -5,7 +5,6 @@ Source: https://platform.openai.com/docs/api-reference/responses/create (read 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.openai_chat import request as chat
 from ostinato.wire.openai_responses.items import translate
 from ostinato.wire.openai_responses.settings import settings
-from ostinato.wire.values import check_json, kind_of
+from ostinato.wire.values import check_json, extra_body
 
 if TYPE_CHECKING:
     from ostinato.providers import Provider
@@ -51,14 +50,7 @@ def _body(call: Call, *, strict: bool) -> Json:
     if instructions is not None:
         body["instructions"] = instructions
     body["input"] = items
-    extra = params.get("extra_body")
-    if extra is not None:
-        if not isinstance(extra, Mapping):
-            raise BadRequestError(f"extra_body must be a mapping of parameters, not {kind_of(extra)}")
-        if "stream" in extra:
-            raise BadRequestError("extra_body cannot hold stream; pass stream=True")
-        body |= check_json(dict(extra), "extra_body")
-    return body
+    return body | extra_body(params)
 
 
 def streaming(built: Built) -> Built:

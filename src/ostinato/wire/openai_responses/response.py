@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ostinato.errors import APIError, APIResponseError
+from ostinato.errors import APIResponseError
 from ostinato.records import Completion
 from ostinato.wire.contract import Json
 from ostinato.wire.openai_chat import response as chat
-from ostinato.wire.openai_chat.failure import request_id
+from ostinato.wire.openai_chat.failure import rejection
 from ostinato.wire.openai_responses.failure import event_error
 from ostinato.wire.openai_responses.items import CALLS
 from ostinato.wire.openai_responses.usage import usage_record
@@ -38,7 +38,7 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     """Return a response's body as a record; see `Wire.parse`."""
     output: Any = body.get("output") if type(body) is dict else None
     if type(output) is not list or body.get("error") or body.get("status") == "failed":
-        raise _rejection(body, headers)
+        raise rejection(body, headers, event_error, "the answer is no response: it has no list of output items")
     completion = Completion(body)
     del completion["output"]
     message = message_of(output)
@@ -55,16 +55,6 @@ def parse(body: Json, headers: Mapping[str, str] | None = None) -> Completion:
     if usage is not None:
         completion["usage"] = usage
     return completion
-
-
-def _rejection(body: Any, headers: Mapping[str, str] | None) -> APIError:
-    if not isinstance(body, dict):
-        return APIResponseError(f"the answer is a JSON {type(body).__name__}, not an object")
-    failure = event_error(body)
-    if failure is None:
-        return APIResponseError("the answer is no response: it has no list of output items")
-    failure.request_id = failure.request_id or request_id(headers or {})
-    return failure
 
 
 def ending(body: Json, *, called: bool) -> Json:
