@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msgspec.structs import replace
 
@@ -53,6 +53,7 @@ class Cache(Contents):
         tags: what every entry can be invalidated by; the `tags` control of a call adds to them.
         encryption_key: at least 16 bytes of chance, as text or bytes: entries are encrypted with it (AES-256-GCM). A
             list of keys encrypts with the first and reads with all.
+        scope: whose entries answer a call: all of the `cache`, or those paid with its own `credential`.
         stall_timeout_s: seconds after which a call stops waiting for an identical one that goes nowhere.
         finish_on_disconnect: read an answer to its end for the cache when its last reader has left.
         store: a store of your own instead of `type`.
@@ -78,6 +79,7 @@ class Cache(Contents):
         cache_seed: int | str | None = None,
         tags: Sequence[str] = (),
         encryption_key: Keys | None = None,
+        scope: Literal["cache", "credential"] = "cache",
         stall_timeout_s: float = 30.0,
         finish_on_disconnect: bool = False,
         store: Store | None = None,
@@ -90,6 +92,8 @@ class Cache(Contents):
             raise ConfigurationError(f"max_bytes must be a number of bytes above 0, not {max_bytes!r}")
         if not 0 <= ttl_jitter <= 1:
             raise ConfigurationError(f"ttl_jitter must be a number from 0 to 1, not {ttl_jitter!r}")
+        if scope not in {"cache", "credential"}:
+            raise ConfigurationError(f"scope must be 'cache' or 'credential', not {scope!r}")
         self.type = ALIASES.get(type, type)
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
@@ -109,6 +113,9 @@ class Cache(Contents):
         self.default = replace(default, tags=checked_tags(tags))
         self.tag = self.scope.tag()
         self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
+        self.per_account = scope == "credential"
+        self.remembers = self.store.instant and not self.per_account
+        """Whether a call seen before is looked up by its arguments, before it is built."""
         self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter, encryption_key=encryption_key)
 
     @classmethod

@@ -13,6 +13,7 @@ both are remembered, so a conversation that grows is not hashed anew on every tu
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Any, cast
@@ -58,15 +59,27 @@ class Scope(msgspec.Struct, frozen=True):
     tenant: str = ""
     namespace: str = ""
     seed: str = ""
+    account: bytes = b""
+    """The digest of who pays, where that keeps entries apart (`account_digest`)."""
 
     @property
     def parts(self) -> tuple[bytes, ...]:
         """What every key of this scope begins with."""
-        return VERSION, self.tenant.encode(), self.namespace.encode(), self.seed.encode()
+        return (VERSION + b" account", self.account, *self._names) if self.account else (VERSION, *self._names)
 
     def tag(self) -> bytes:
-        """Return the 8 bytes that every store key of this scope starts with."""
-        return _sha256(self.parts)[:8]
+        """Return the 8 bytes that every store key of this scope starts with, whoever pays."""
+        return _sha256((VERSION, *self._names))[:8]
+
+    @property
+    def _names(self) -> tuple[bytes, bytes, bytes]:
+        return self.tenant.encode(), self.namespace.encode(), self.seed.encode()
+
+
+def account_digest(said: Iterable[tuple[str, str]]) -> bytes:
+    """Return the keyed digest of a credential, an organisation and a project, each by its name."""
+    words = [word.encode("utf-8", "surrogatepass") for pair in sorted(said) for word in pair]
+    return hmac.digest(b"ostinato account 1", b"".join([_length(len(word)) + word for word in words]), "sha256")
 
 
 Parts = list[tuple[str, bytes]]

@@ -102,18 +102,34 @@ class Address:
                     "POST", url, headers, body, region=self._region, credentials=credentials, at=time.time()
                 )
             return {"authorization": f"Bearer {_printable(token, provider)}"}
-        key = self._api_key or Environment(provider.key_env).first()
-        if not key:
-            if provider.auth == "optional":
-                return {}
-            names = " or ".join(provider.key_env)
-            raise AuthenticationError(
-                f"no API key for provider {provider.name!r}; set {names} or pass api_key=", provider=provider.name
-            )
-        key = _printable(key, provider)
+        key = self._key()
+        if key is None:
+            return {}
         if provider.auth in {"x-api-key", "api-key"}:
             return {provider.auth: key}
         return {"authorization": f"Bearer {key}"}
+
+    def credential(self) -> str:
+        """Return what tells one account from another: the key, or the name of AWS's; empty where none is needed.
+
+        Raises: AuthenticationError: no key is known. MissingDependencyError: AWS's chain needs botocore.
+        """
+        if self._found.provider.auth == "aws":
+            token = aws.bearer_token(self._api_key, self._aws, os.environ)
+            return token or aws.find_credentials(self._aws, os.environ).access_key_id
+        return self._key() or ""
+
+    def _key(self) -> str | None:
+        provider = self._found.provider
+        key = self._api_key or Environment(provider.key_env).first()
+        if key:
+            return _printable(key, provider)
+        if provider.auth == "optional":
+            return None
+        names = " or ".join(provider.key_env)
+        raise AuthenticationError(
+            f"no API key for provider {provider.name!r}; set {names} or pass api_key=", provider=provider.name
+        )
 
 
 def _printable(key: object, provider: Provider) -> str:

@@ -15,7 +15,7 @@ from ostinato.caching.flow import Ride
 from ostinato.caching.key import Memo, request_key, snapshot
 from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
-from ostinato.client.request import Request, build_chat, chat_parts, chosen_key
+from ostinato.client.request import Request, build_chat, chat_parts, chosen_key, key_scope
 from ostinato.client.route import Route
 from ostinato.client.verbose import show_hit
 from ostinato.errors import ConfigurationError, ReplayMissError, warn
@@ -120,7 +120,7 @@ class Core:
             return None, route, None
         tag = cache.tag if policy is cache.default else policy.scope.tag()
         raw = snapshot((tag, settings, settings[1] or route.here()), messages, params)
-        if raw is None or not policy.read or not cache.store.instant:
+        if raw is None or not policy.read or not cache.remembers:
             return None, route, raw
         known = self._known.get(raw)
         if known is None or (known[1] is not None and not policy.asked) or not cache.caches("chat"):
@@ -177,13 +177,14 @@ class Core:
         wire = request.route.wire
         bypass = wire.bypass(request.built.body)
         parts = chat_parts(request)
+        scope = key_scope(cache, policy, request)
         if cache.get_cache_key is not None:
-            key = chosen_key(cache, policy, "chat", settings.arguments(), sample_index=settings.sample_index)
+            key = chosen_key(cache, scope, "chat", settings.arguments(), sample_index=settings.sample_index)
         else:
-            key = request_key(policy.scope, "chat", parts, settings.sample_index)
+            key = request_key(scope, "chat", parts, settings.sample_index)
         tag = cache.tag if policy is cache.default else policy.scope.tag()
         store_key = tag + key
-        if raw is not None:
+        if raw is not None and cache.remembers:
             self._known.put(raw, (store_key, bypass))
         keeps_all = policy.replay or policy.keep_request
         if not keeps_all and (not cache.caches("chat") or (bypass is not None and not policy.asked)):

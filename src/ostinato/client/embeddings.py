@@ -11,7 +11,7 @@ from ostinato.caching.flow import Ride
 from ostinato.caching.key import request_key, request_parts
 from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
-from ostinato.client.request import Request, chosen_key, endpoint
+from ostinato.client.request import Request, chosen_key, endpoint, key_scope
 from ostinato.client.route import is_ours
 from ostinato.client.verbose import show_hit, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError
@@ -20,6 +20,7 @@ from ostinato.wire.openai_embeddings import build_embeddings, item_wire, split_e
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
+    from ostinato.caching.key import Scope
     from ostinato.caching.policy import Policy
     from ostinato.client.core import Settings
     from ostinato.client.route import Route
@@ -65,10 +66,11 @@ class EmbeddingCall:
         )
 
     def _seat_inputs(self, cache: Cache, policy: Policy) -> None:
-        tag, wire = policy.scope.tag(), item_wire(self._route.wire)
+        scope, wire = key_scope(cache, policy, self.whole), item_wire(self._route.wire)
+        tag = scope.tag()
         places: dict[bytes, int] = {}
         for value in self.inputs:
-            key = self._key(cache, policy, value)
+            key = self._key(cache, scope, value)
             index = places.get(key)
             if index is None:
                 index = places[key] = len(self.places)
@@ -77,15 +79,15 @@ class EmbeddingCall:
                 self.places.append(Place(value, ride))
             self._order.append(index)
 
-    def _key(self, cache: Cache, policy: Policy, value: Any) -> bytes:
+    def _key(self, cache: Cache, scope: Scope, value: Any) -> bytes:
         sample = self._settings.sample_index
         if cache.get_cache_key is not None:
             arguments = {"model": self._settings.model, **self._settings.params, "input": value}
-            return chosen_key(cache, policy, "embedding", arguments, sample_index=sample)
+            return chosen_key(cache, scope, "embedding", arguments, sample_index=sample)
         whole = self.whole
         body = self._route.wire.keyed_body({**whole.built.body, "input": value})
         parts = request_parts(endpoint(whole), whole.headers, body)
-        return request_key(policy.scope, "embedding", parts, sample)
+        return request_key(scope, "embedding", parts, sample)
 
     def paid(self, body: Json) -> Embeddings:
         """Return the vendor's answer to the whole, as it is."""

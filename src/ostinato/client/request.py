@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from ostinato.caching.key import Parts, custom_key, request_parts
+from ostinato.caching.key import Parts, Scope, account_digest, custom_key, request_parts
 from ostinato.client.route import is_ours
 from ostinato.client.verbose import SECRET_HEADERS, show_answer, show_request, shows
 from ostinato.errors import APIResponseError, BadRequestError, ConfigurationError, OstinatoError
@@ -31,6 +32,9 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 _USUAL_RETRIES = RetryPolicy()
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"})
+_ACCOUNTS = frozenset({"openai-organization", "openai-project"})
+"""Headers of the caller's own that say who pays."""
 _ACCEPTED = {"sse": "text/event-stream", "eventstream": "application/vnd.amazon.eventstream"}
 
 
@@ -231,7 +235,20 @@ def endpoint(request: Request) -> str:
     return f"POST {request.route.provider.name} {request.url}"
 
 
-def chosen_key(cache: Cache, policy: Policy, kind: str, arguments: Json, *, sample_index: int) -> bytes:
+def key_scope(cache: Cache, policy: Policy, request: Request) -> Scope:
+    """Return whose entries a call means: by who pays as well, where the cache keeps accounts apart.
+
+    Raises: AuthenticationError: nobody is known to pay.
+    """
+    if not cache.per_account:
+        return policy.scope
+    said = {name.lower(): value for name, value in request.headers.items() if name.lower() in _CREDENTIALS | _ACCOUNTS}
+    if not said.keys() & _CREDENTIALS:
+        said["credential"] = request.address.credential()
+    return replace(policy.scope, account=account_digest(said.items()))
+
+
+def chosen_key(cache: Cache, scope: Scope, kind: str, arguments: Json, *, sample_index: int) -> bytes:
     """Return the 32-byte key for what the user's own function returns.
 
     Raises: ConfigurationError: it returned no string.
@@ -240,4 +257,4 @@ def chosen_key(cache: Cache, policy: Policy, kind: str, arguments: Json, *, samp
     chosen = cache.get_cache_key(**arguments)
     if not isinstance(chosen, str):
         raise ConfigurationError(f"get_cache_key must return a string, not {chosen!r}")
-    return custom_key(policy.scope, kind, chosen, sample_index)
+    return custom_key(scope, kind, chosen, sample_index)
