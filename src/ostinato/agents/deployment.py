@@ -67,7 +67,7 @@ def deployment_of(config: Mapping[str, Any]) -> Deployment:
     settings: dict[str, Any] = {}
     headers: dict[str, str] = dict(config.get("extra_headers") or {})
     for name, value in config.items():
-        if value is None or name in OWN or name in {"model", "extra_headers", "azure_deployment"}:
+        if value is None or name in OWN or name in {"model", "messages", "extra_headers", "azure_deployment"}:
             continue
         if name in _ACCOUNT_HEADERS:
             headers[_ACCOUNT_HEADERS[name]] = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -57,6 +57,8 @@ def _schema_of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     if hasattr(bare, "model_json_schema"):  # a pydantic model, known by what it can do
         schema = dict(bare.model_json_schema(ref_template="#/$defs/{model}"))
         definitions.update(schema.pop("$defs", {}))
+    elif get_origin(bare) is Literal:
+        schema = {"enum": list(get_args(bare))}  # in the order in which they were written
     else:
         try:
             (schema,), found = msgspec.json.schema_components([bare], ref_template=_REF)

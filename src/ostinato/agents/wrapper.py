@@ -57,8 +57,11 @@ class _Entry:
         self.config.update(settings)
         self._deployment = None
 
-    def settle(self, call: Mapping[str, Any], messages: list[Any]) -> Ask:
-        """Return what is asked, for a call with these settings; the call's go before the configuration's."""
+    def settle(self, call: Mapping[str, Any]) -> Ask:
+        """Return what is asked, for a call with these settings; the call's go before the configuration's.
+
+        Raises: ConfigurationError: a setting that cannot be kept, or no messages.
+        """
         if self.wanted is not None:
             merged = {**self.config, **call}
             deployment = Deployment("", {})
@@ -69,11 +72,10 @@ class _Entry:
             deployment, params = self._deployment, {"stream": call["stream"]} if "stream" in call else {}
         else:
             deployment, params = deployment_of({**self.config, **call}), {}
-            deployment.settings.pop("messages", None)
         cache = call.get("cache")
         return Ask(
             deployment,
-            messages,
+            instantiated(call, self.config),
             params,
             choose_cache(call, self.config),
             cache if isinstance(cache, Mapping) else None,
@@ -137,11 +139,10 @@ class OpenAIWrapper:
             raise RuntimeError(
                 f"model clients {absent} are not registered; use register_model_client, or leave them out"
             )
-        messages = instantiated(config)
         for index, entry in enumerate(self._entries):
             assert entry.client is not None  # noqa: S101  # checked above
             try:
-                response = yield from entry.client.ask(entry.settle(config, messages))
+                response = yield from entry.client.ask(entry.settle(config))
             except OstinatoError as error:
                 if not isinstance(error, APIError | ReplayMissError) or isinstance(error, ContentPolicyViolationError):
                     raise
@@ -196,7 +197,7 @@ class OpenAIWrapper:
         self._ledger.clear()
 
 
-def instantiated(call: Mapping[str, Any]) -> list[Any]:
+def instantiated(call: Mapping[str, Any], constructor: Mapping[str, Any]) -> list[Any]:
     """Return a call's messages with its context filled in.
 
     Raises: ConfigurationError: there are none.
@@ -204,10 +205,10 @@ def instantiated(call: Mapping[str, Any]) -> list[Any]:
     messages = call.get("messages")
     if messages is None:
         raise ConfigurationError("create() needs messages=[…]")
-    context = call.get("context")
+    context = call.get("context") or constructor.get("context")
     if not context:
         return list(messages)
-    formats = bool(call.get("allow_format_str_template"))
+    formats = bool(call.get("allow_format_str_template", constructor.get("allow_format_str_template")))
     return [
         {**message, "content": _filled(message["content"], context, formats=formats)}
         if message.get("content")

@@ -1,0 +1,60 @@
+"""Several draws of one question or conversation, each an entry of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ostinato import completion
+from ostinato.agents import OpenAIWrapper
+from ostinato.caching import Cache
+from ostinato.testing.emulator import Emulator
+from tests.agents.casts import HELLO, contents, speakers
+
+
+def test_k_samples_are_k_answers_that_a_second_run_repeats(create: Callable[..., Any], emulator: Emulator) -> None:
+    wrapper = OpenAIWrapper(config_list=[{"model": "gpt-4o"}], temperature=1)
+
+    def draw() -> list[str]:
+        return [create(wrapper, messages=HELLO, sample_index=index).choices[0].message.content for index in range(5)]
+
+    first = draw()
+    assert len(set(first)) == 5
+    assert draw() == first
+    assert len(emulator.calls) == 5
+    assert all("sample_index" not in call.body for call in emulator.calls)
+
+
+def test_sample_may_be_named_by_call_chat_or_constructor(create: Callable[..., Any]) -> None:
+    cache = Cache.memory()
+
+    def drawn(constructor: Any, call: Any) -> str:
+        wrapper = OpenAIWrapper(config_list=[{"model": "gpt-4o"}], **constructor)
+        return str(create(wrapper, messages=HELLO, cache=cache, **call).choices[0].message.content)
+
+    third = drawn({}, {"sample_index": 3})
+
+    assert drawn({"sample_index": 3}, {}) == third
+    assert drawn({"sample_index": 2}, {"sample_index": 3}) == third
+    assert drawn({"sample_index": 3}, {"sample_index": 0}) == drawn({}, {}) != third
+
+
+def test_whole_conversation_is_drawn_several_times(chat: Callable[..., Any], emulator: Emulator) -> None:
+    def hold(index: int) -> list[Any]:
+        first, second = speakers("first", "second")
+        return contents(chat(first, second, message="hello", max_turns=2, sample_index=index))
+
+    drawn = [hold(index) for index in range(3)]
+
+    assert len({tuple(said[1:]) for said in drawn}) == 3
+    assert [hold(index) for index in range(3)] == drawn
+    assert len(emulator.calls) == 9
+
+
+def test_sample_of_an_agent_is_that_of_the_sdk(emulator: Emulator) -> None:
+    cache = Cache.memory()
+    asked = OpenAIWrapper(config_list=[{"model": "gpt-4o"}])
+    of_agents = asked.create(messages=HELLO, cache=cache, sample_index=4)
+
+    assert completion("openai/gpt-4o", HELLO, cache=cache, sample_index=4) == of_agents
+    assert not completion("openai/gpt-4o", HELLO, cache=cache, sample_index=5).cache_hit
