@@ -131,10 +131,22 @@ def test_one_that_fails_whenever_it_comes_back_rests_longer_each_time() -> None:
     assert rests == [1, 2, 4, 8, 16, 16]
 
 
+def test_calls_that_fail_together_are_one_failure() -> None:
+    place = Place(1)
+    plans = [place.plan(num_retries=0) for _ in range(5)]
+    for plan in plans:
+        place.clock.advance(0.01)
+        plan.failed(BROKEN)
+
+    state = place.router.health.states["d0"]
+    assert (state.rests, state.failures) == (1, 5)
+
+
 def test_an_answer_ends_what_was_held_against_it() -> None:
     place = Place(1, Routing(cooldown_s=1))
     for _ in range(2):
         place.plan().failed(BROKEN)
+        place.clock.advance(9)
     place.plan().answered()
     place.plan().failed(BROKEN)
 

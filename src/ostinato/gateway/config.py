@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True):
     """What there is to say about the file, once: settings of LiteLLM's that are not carried out, with their places."""
     path: str | None = None
     """The file; None where there is none."""
+    text: str | None = None
+    """What stands in it; None where there is none."""
 
     def open_cache(self) -> Cache | None:
         """Return a new cache as it is configured, or None where there is to be none."""
@@ -118,6 +120,7 @@ def read(text: str, name: str = "config.yaml", environ: Mapping[str, str] = os.e
         routing=with_fallbacks(routing, router, litellm, models),
         environment=environment,
         path=name,
+        text=text,
     )
     _end([root, general, litellm, router], notes)
     return msgspec.structs.replace(config, notes=tuple(dict.fromkeys(notes)))

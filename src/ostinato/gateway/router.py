@@ -50,6 +50,7 @@ def is_deployments_fault(error: OstinatoError) -> bool:
 class State(msgspec.Struct):
     """How one deployment does, as this process saw it."""
 
+    rests_since_s: float = float("-inf")
     rests_until_s: float = 0.0
     rests: int = 0
     """Rests since it last answered."""
@@ -81,11 +82,12 @@ class Health:
         """Return when its rest ends, or 0.0 when it does not rest."""
         return self.state(deployment).rests_until_s if self.rests(deployment) else 0.0
 
-    def asked(self, deployment: Deployment, routing: Routing) -> None:
-        """Note that it is asked. After a rest one call tries it, and the others keep away meanwhile."""
-        state = self.states.get(deployment.id)
-        if state is not None and state.rests and not self.rests(deployment):
-            state.rests_until_s = self._clock() + routing.cooldown_s
+    def asked(self, deployment: Deployment, routing: Routing) -> float:
+        """Note that it is asked, and return when. After a rest one call tries it; others keep away meanwhile."""
+        now, state = self._clock(), self.states.get(deployment.id)
+        if state is not None and state.rests and state.rests_until_s <= now:
+            state.rests_until_s = now + routing.cooldown_s
+        return now
 
     def answered(self, deployment: Deployment) -> None:
         """Note that it answered: it is well."""
@@ -95,11 +97,17 @@ class Health:
             state.rests_until_s, state.rests, state.last_error = 0.0, 0, None
             state.fails_at_s.clear()
 
-    def failed(self, deployment: Deployment, error: OstinatoError, routing: Routing) -> None:
-        """Note that it failed, and let it rest when that is too often, or at once where waiting is asked for."""
+    def failed(self, deployment: Deployment, error: OstinatoError, asked_s: float, routing: Routing) -> None:
+        """Note that what it was asked at `asked_s` failed, and let it rest when that is too often.
+
+        Where waiting is asked for, or would not help, it rests at once. Calls that were on their way when it began
+        to rest and fail too say nothing new.
+        """
         now, state = self._clock(), self.state(deployment)
         state.failures += 1
         state.last_error = type(error).__name__
+        if asked_s < state.rests_since_s:
+            return
         state.fails_at_s = [at for at in state.fails_at_s if at > now - FAILS_WINDOW_S] + [now]
         at_once = isinstance(error, RateLimitError) or not error.retryable or state.rests
         if routing.cooldown_s <= 0 or not (at_once or len(state.fails_at_s) > routing.allowed_fails):
@@ -108,13 +116,13 @@ class Health:
         if error.retry_after is not None:
             rest_s = max(rest_s, min(error.retry_after, LONGEST_RETRY_AFTER_S))
         state.rests += 1
-        state.rests_until_s = now + rest_s
+        state.rests_since_s, state.rests_until_s = now, now + rest_s
 
 
 class Plan:
     """One call's way through the deployments of an alias."""
 
-    __slots__ = ("_dice", "_health", "_order", "_policy", "_retries", "_routing", "_tried", "deployment")
+    __slots__ = ("_asked_s", "_dice", "_health", "_order", "_policy", "_retries", "_routing", "_tried", "deployment")
 
     def __init__(
         self,
@@ -131,6 +139,7 @@ class Plan:
         self._policy = RetryPolicy(num_retries)
         self._retries = 0
         self._tried: set[str] = set()
+        self._asked_s = 0.0
         self.deployment: Deployment = self._ask(self._rested(order))
         """Whom to ask now."""
 
@@ -145,7 +154,7 @@ class Plan:
         """
         if not is_deployments_fault(error):
             return None
-        self._health.failed(self.deployment, error, self._routing)
+        self._health.failed(self.deployment, error, self._asked_s, self._routing)
         untried = [deployment for deployment in self._order if deployment.id not in self._tried]
         awake = [deployment for deployment in untried if not self._health.rests(deployment)]
         if awake or (untried and not error.retryable):
@@ -166,7 +175,7 @@ class Plan:
 
     def _ask(self, deployment: Deployment) -> Deployment:
         self._tried.add(deployment.id)
-        self._health.asked(deployment, self._routing)
+        self._asked_s = self._health.asked(deployment, self._routing)
         return deployment
 
 

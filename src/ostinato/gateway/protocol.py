@@ -1,0 +1,111 @@
+"""HTTP as uvicorn speaks it, with limits on what a slow or greedy client may hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError:  # who serves without the extra is told what to install
+    HttpToolsProtocol = object  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from ostinato.gateway.config import Limits
+
+SLOWEST_BYTES_S = 16 << 10
+"""A body that comes at least this fast may take as long as it takes."""
+
+
+class Guarded(HttpToolsProtocol):
+    """One connection.
+
+    It remembers when its request began; `sweep` looks at all of them now and then. A timer for each request would
+    cost each request one.
+    """
+
+    limits: Limits
+
+    reading_since: float | None = None
+    """When its request, or the connection, began; None once the request is whole."""
+    stuck_since: float | None = None
+    """Since when none of the answer was taken, although some is waiting."""
+    _got = 0
+    _waiting = 0
+    _in_head = True
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.reading_since = self.loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        if self.reading_since is None:
+            self.reading_since = self.loop.time()
+            self._got = 0
+            self._in_head = True
+        self._got += len(data)
+        super().data_received(data)
+        if self._in_head and self._got > self.limits.max_header_bytes and not self.transport.is_closing():
+            self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        # What came so far may be body as well: only then is it worth counting.
+        if self._got > self.limits.max_header_bytes and self._head_bytes() > self.limits.max_header_bytes:
+            app, self.app = self.app, _headers_too_large
+            super().on_headers_complete()
+            self.app = app
+        else:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self.reading_since = None
+        super().on_message_complete()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def check(self, now: float) -> None:
+        """Close the connection when its client is too slow."""
+        if self.reading_since is not None:
+            if self.flow.read_paused:
+                self.reading_since = now  # we are slow, not the client
+            elif now - self.reading_since > self.limits.read_timeout_s + self._got / SLOWEST_BYTES_S:
+                self._refuse(b"408 Request Timeout")
+                return
+        waiting = self.transport.get_write_buffer_size()
+        if not waiting or waiting != self._waiting:
+            self._waiting = waiting
+            self.stuck_since = now if waiting else None
+        elif self.stuck_since is not None and now - self.stuck_since > self.limits.write_timeout_s:
+            self.transport.abort()
+
+    def _refuse(self, status: bytes) -> None:
+        """Answer with a bare status where nothing was answered yet, and close."""
+        cycle: Any = self.cycle  # None before the first request
+        if self._got and (cycle is None or cycle.response_complete or not cycle.response_started):
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        self.transport.close()
+
+
+def protocol_class(limits: Limits) -> type[Guarded]:
+    """Return the protocol of connections that are kept within `limits`."""
+    return type("Kept", (Guarded,), {"limits": limits})
+
+
+async def _headers_too_large(_scope: Any, _receive: Any, send: Any) -> None:
+    headers = [(b"content-length", b"0"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 431, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def sweep(connections: Iterable[Any], limits: Limits) -> None:
+    """Close the connections of clients that are too slow, for ever."""
+    loop = asyncio.get_running_loop()
+    pause_s = min(1.0, limits.read_timeout_s / 4, limits.write_timeout_s / 4)
+    while True:
+        await asyncio.sleep(pause_s)
+        now = loop.time()
+        for connection in list(connections):
+            connection.check(now)
