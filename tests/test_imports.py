@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 OPTIONAL = {
     "aiohttp", "anthropic", "azure", "boto3", "botocore", "cryptography", "genai_prices", "hiredis", "httptools",
-    "hypothesis", "openai", "prometheus_client", "pytest", "redis", "starlette", "uvicorn", "uvloop", "yaml",
-    "zstandard",
+    "hypothesis", "openai", "opentelemetry", "prometheus_client", "pytest", "redis", "starlette", "uvicorn", "uvloop",
+    "yaml", "zstandard",
 }  # fmt: skip
 """Import names of what the extras bring."""
 

@@ -8,10 +8,10 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ostinato.errors import MissingDependencyError
-from ostinato.gateway.protocol import protocol_class, sweep
 
 if TYPE_CHECKING:
     from ostinato.gateway.config import Config, Limits
@@ -57,6 +57,8 @@ def run(
 
     Raises: MissingDependencyError: uvicorn is not installed.
     """
+    from ostinato.gateway.protocol import sweep  # it brings uvicorn, which a supervisor does without
+
     server = _server(app, limits, ready)
 
     async def serve() -> None:
@@ -80,11 +82,14 @@ async def _beside(work: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
 
 def _server(app: App, limits: Limits, ready: Callable[[], None]) -> Any:
     try:
-        import httptools  # noqa: F401  # uvicorn names it only when it is too late
         import uvicorn
-        import uvloop  # noqa: F401
+
+        for name in ("httptools",) if sys.platform == "win32" else ("httptools", "uvloop"):
+            import_module(name)
     except ImportError as exc:
         raise MissingDependencyError(f"the gateway needs {exc.name}: pip install 'ostinato[gateway]'") from exc
+
+    from ostinato.gateway.protocol import protocol_class
 
     class Server(uvicorn.Server):
         """Says when it is ready, and does not raise a signal again once everything is done."""
