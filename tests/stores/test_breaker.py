@@ -71,3 +71,15 @@ def test_a_probe_that_never_reports_is_followed_by_another() -> None:
     clock.advance(5)
 
     assert breaker.admits()
+
+
+def test_a_tripped_breaker_is_open_at_once() -> None:
+    clock = ManualClock()
+    breaker = Breaker(failures=3, rest_s=5, clock=clock)
+    breaker.trip()
+    assert (breaker.state, breaker.admits()) == ("open", False)
+    clock.advance(5)
+    assert breaker.admits()
+    breaker.succeeded()
+
+    assert breaker.state == "closed"

@@ -39,7 +39,7 @@ class Cache(Contents):
     """A response cache. As a context manager it is the cache of every call inside the block.
 
     Args:
-        type: `memory` (alias `local`), `disk` or `redis`.
+        type: `memory` (alias `local`), `disk`, `redis` or `cosmos_db`.
         ttl: seconds that an answer is kept; None: until it is evicted.
         soft_ttl: seconds after which an entry still answers, and is asked anew once behind the answer.
         ttl_jitter: the part of every ttl, from 0 to 1, that is cut by chance, so that what was stored together
@@ -132,6 +132,28 @@ class Cache(Contents):
     def redis(cls, redis_url: str | None = None, cache_seed: int | str = 42, **settings: Any) -> Self:
         """Return a cache in a Redis or Valkey: at a URL, or where `host` and the like or `REDIS_*` say."""
         return cls("redis", redis_url=redis_url, cache_seed=cache_seed, **settings)
+
+    @classmethod
+    def cosmos_db(
+        cls,
+        connection_string: str | None = None,
+        container_id: str = "entries",
+        cache_seed: int | str = 42,
+        client: Any = None,
+        *,
+        database_id: str = "ostinato",
+        **settings: Any,
+    ) -> Self:
+        """Return a cache in a container of Azure Cosmos DB, shared by all who have the account."""
+        return cls(
+            "cosmos_db",
+            cache_seed=cache_seed,
+            connection_string=connection_string,
+            database_id=database_id,
+            container_id=container_id,
+            client=client,
+            **settings,
+        )
 
     # What a call asks.
 

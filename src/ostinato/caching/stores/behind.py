@@ -17,6 +17,9 @@ Batch = list[tuple[bytes, Pending]]
 PENDING_BYTES = 64 * 2**20
 """What may wait. Beyond it the oldest is dropped."""
 RETRY_S = 1.0
+LOOK_S = 0.05
+LOOKS = 20
+"""How often the thread looks for more before it ends, and whether the process does."""
 FORK_WAIT_S = 2.0
 
 
@@ -41,8 +44,11 @@ class Behind:
 
     Who removes waits `patience_s` for a batch on its way, forever when None.
 
-    `send` must not refer to the store, which could never be collected then; a store ends its thread by
-    `weakref.finalize(store, behind.close, for_good=True)`.
+    The thread lives while something waits, and a second longer. It is no daemon: a process that ends waits for
+    it, as long as the server answers.
+
+    `send` must not refer to the store, which could never be collected then. A store that is collected sends
+    the rest by `weakref.finalize(store, behind.close)`.
     """
 
     fork_rank = 0
@@ -69,7 +75,6 @@ class Behind:
         self._warned = False
         self._thread: threading.Thread | None = None
         self._tokens: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._ending = False
         self._rested = False
         renew_after_fork(self)
 
@@ -78,8 +83,10 @@ class Behind:
         waiting = self._front.put(key, value, expires_at)
         while self._front.pending_bytes > PENDING_BYTES:
             self._lose(self._front.take(1, PENDING_BYTES), f"{PENDING_BYTES >> 20} MB wait to be written already")
-        if waiting == 1 or self._thread is None:
-            self._wake()
+        if self._thread is None and not self._start():
+            self._send_quietly()
+        elif waiting == 1:
+            self._tokens.put(None)
 
     def find(self, key: bytes) -> Pending | None:
         """Return what waits under `key`: its value and when it expires."""
@@ -117,15 +124,15 @@ class Behind:
         if lost is not None:
             raise StoreError(lost)
 
-    def close(self, *, for_good: bool = False) -> None:
+    def close(self) -> None:
         """Send what waits, as far as the server answers, and end the thread. Never raises."""
-        self._ending = self._ending or for_good
-        thread, self._thread = self._thread, None
+        thread = self._thread
+        if thread is threading.current_thread():
+            # The store was collected inside this thread, which ends when nothing waits.
+            return
+        self._thread = None
         tokens, self._tokens = self._tokens, queue.SimpleQueue()
         tokens.put(None)
-        if thread is threading.current_thread():
-            # The store was collected inside this thread: it ends by itself, and sends the rest before.
-            return
         if thread is not None:
             thread.join()
         self._send_quietly()
@@ -217,20 +224,11 @@ class Behind:
             self._warned = True
             warn("an answer could not be kept, further ones are counted alone: %s", cause)
 
-    def _wake(self) -> None:
-        """Let the thread look for work; start it where there is none."""
-        if self._thread is None and not self._start():
-            self._send_quietly()
-            return
-        self._tokens.put(None)
-
     def _start(self) -> bool:
-        """Start the thread. Return whether one runs: none does once the interpreter is ending."""
+        """Start the thread unless it runs. Return whether it does: none can once the interpreter is ending."""
         with self._front.lock:
-            if self._ending:
-                return False
             if self._thread is None:
-                thread = threading.Thread(target=self._work, args=(self._tokens,), name=self._name, daemon=True)
+                thread = threading.Thread(target=self._work, args=(self._tokens,), name=self._name, daemon=False)
                 try:
                     thread.start()
                 except RuntimeError:
@@ -240,15 +238,31 @@ class Behind:
             return True
 
     def _work(self, tokens: queue.SimpleQueue[None]) -> None:
-        while self._tokens is tokens:
-            tokens.get()
-            while self._tokens is tokens and self._front.pending:
-                try:
-                    self._send_batch()
-                except StoreError as exc:
-                    if isinstance(exc, PartlySentError) and exc.tried > len(exc.later):
-                        continue
-                    with contextlib.suppress(queue.Empty):
-                        tokens.get(timeout=RETRY_S)
-        if self._ending:
-            self._send_quietly()
+        looks = 0
+        while self._tokens is tokens and not self._is_over(looks):
+            if not self._front.pending:
+                looks += 1
+                _pause(tokens, LOOK_S)
+                continue
+            looks = 0
+            try:
+                self._send_batch()
+            except StoreError as exc:
+                if isinstance(exc, PartlySentError) and exc.tried > len(exc.later):
+                    continue
+                if not threading.main_thread().is_alive():
+                    return
+                _pause(tokens, RETRY_S)
+
+    def _is_over(self, looks: int) -> bool:
+        """Return whether the thread ends, which found nothing `looks` times. Who puts something then starts another."""
+        with self._front.lock:
+            over = not self._front.pending and (looks >= LOOKS or not threading.main_thread().is_alive())
+            if over and self._thread is threading.current_thread():
+                self._thread = None
+            return over
+
+
+def _pause(tokens: queue.SimpleQueue[None], seconds: float) -> None:
+    with contextlib.suppress(queue.Empty):
+        tokens.get(timeout=seconds)

@@ -56,5 +56,10 @@ class Breaker:
         self._probing = False
         self._rest_from(self._clock())
 
+    def trip(self) -> None:
+        """Open at once: a failure that took long, or that the next question would only repeat."""
+        self._failures = max(self._failures, self._limit)
+        self.failed()
+
     def _rest_from(self, now: float) -> None:
         self._ask_at = now + self._rest_s

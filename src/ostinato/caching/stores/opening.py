@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 256 << 20
 DISK_BYTES = 4 << 30
-TYPES = ("memory", "disk", "redis")
+TYPES = ("memory", "disk", "redis", "cosmos_db")
 ALIASES = {"local": "memory"}
 
 
@@ -55,6 +55,14 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             from ostinato.caching.stores.redis import RedisStore
 
             return RedisStore(read, clock=wanted.clock)
+        case "cosmos_db":
+            from ostinato.caching.stores.cosmos import SETTINGS, CosmosStore
+
+            if wanted.max_bytes is not None:
+                raise ConfigurationError("max_bytes bounds nothing in Cosmos DB, where a ttl makes room")
+            given = {name: own.pop(name) for name in SETTINGS if name in own}
+            _end(kind, own)
+            return CosmosStore(**given, clock=wanted.clock)
         case _:
             raise ConfigurationError(f"unknown cache type {kind!r}; there are: {', '.join(TYPES)}")
 

@@ -60,7 +60,7 @@ class RedisStore:
             self._writes.send, clock=clock, name="ostinato-redis-writer", most=BATCH, patience_s=self._timeout_s
         )
         # Runs when the store is collected, and when the interpreter ends.
-        weakref.finalize(self, self._behind.close, for_good=True)
+        weakref.finalize(self, self._behind.close)
 
     def get(self, key: bytes) -> bytes | None:
         waiting = self._behind.find(key)
