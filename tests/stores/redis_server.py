@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,8 +60,17 @@ def free_port(low: int = 15000, high: int = 29000) -> int:
 class RedisServer:
     """One server process. A context manager: it runs inside the block."""
 
-    def __init__(self, binary: str, *, password: str | None = None, port: int | None = None, **options: str) -> None:
+    def __init__(
+        self,
+        binary: str,
+        *,
+        password: str | None = None,
+        port: int | None = None,
+        arguments: Sequence[str] = (),
+        **options: str,
+    ) -> None:
         self.binary = binary
+        self._arguments = arguments
         self.password = password
         self.port = port or free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="ostinato-redis-")
@@ -89,7 +98,9 @@ class RedisServer:
 
     def start(self) -> Self:
         words = [word for name, value in self._options.items() for word in (f"--{name}", value)]
-        process = subprocess.Popen([self.binary, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            [self.binary, *self._arguments, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         ready = threading.Event()
         said: list[str] = []
 
@@ -98,7 +109,7 @@ class RedisServer:
             with process.stdout as lines:
                 for line in lines:
                     said.append(line)
-                    if "eady to accept connections" in line:
+                    if "eady to accept connections" in line or "+monitor master" in line:
                         ready.set()
             ready.set()
 

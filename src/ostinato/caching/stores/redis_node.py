@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -67,17 +69,18 @@ class Dial:
         from redis.exceptions import RedisError
 
         place = self.locate()
-        kind: Callable[..., AbstractConnection] = kinds.Connection
+        kind: Callable[..., Any] = kinds.Connection
         if "path" in place:
             kind = kinds.UnixDomainSocketConnection
         elif self.settings.tls:
             kind = kinds.SSLConnection
         try:
-            connection = kind(**place, **self.settings.options, protocol=protocol)
-            connection.connect()  # type: ignore[no-untyped-call]
+            connection = kind(**place, **self.settings.options, **_unnamed(), protocol=protocol)
+            connection.connect()
         except (RedisError, OSError, TypeError, ValueError) as exc:
             raise LineError(_unopened(exc)) from exc
-        return connection
+        opened: AbstractConnection = connection
+        return opened
 
     async def aconnect(self) -> AsyncConnection:
         """Return a new connection of the running event loop, greeted and authenticated.
@@ -90,17 +93,18 @@ class Dial:
         from redis.exceptions import RedisError
 
         place = self.locate() if self.settings.kind != "sentinel" else await asyncio.to_thread(self.locate)
-        kind: Callable[..., AsyncConnection] = kinds.Connection
+        kind: Callable[..., Any] = kinds.Connection
         if "path" in place:
             kind = kinds.UnixDomainSocketConnection
         elif self.settings.tls:
             kind = kinds.SSLConnection
         try:
-            connection = kind(**place, **self.settings.options, protocol=2)
-            await connection.connect()  # type: ignore[no-untyped-call]
+            connection = kind(**place, **self.settings.options, **_unnamed(), protocol=2)
+            await connection.connect()
         except (RedisError, OSError, TypeError, ValueError) as exc:
             raise LineError(_unopened(exc)) from exc
-        return connection
+        opened: AsyncConnection = connection
+        return opened
 
     def _ask_sentinels(self) -> Address:
         from redis.exceptions import RedisError
@@ -353,6 +357,16 @@ class Node:
             "not_asked": self.refused,
             "problem": self.problem,
         }
+
+
+@cache
+def _unnamed() -> dict[str, None]:
+    """Return the keywords by which redis-py spares a new connection two round trips, to tell its own version."""
+    from redis.connection import AbstractConnection
+
+    if "driver_info" in inspect.signature(AbstractConnection.__init__).parameters:
+        return {"driver_info": None}
+    return {"lib_name": None, "lib_version": None}
 
 
 def _unopened(exc: Exception) -> str:

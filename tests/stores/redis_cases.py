@@ -1,0 +1,50 @@
+"""Stores on servers of the tests, and what is done with them again and again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ostinato.caching.stores.redis import RedisStore
+from ostinato.caching.stores.redis_settings import read_settings
+from ostinato.errors import StoreError
+from ostinato.testing.store_face import Face, key_of
+
+TIMEOUT_MS = 150
+"""What a call may wait for a server; a busy machine may be slow, and a frozen server must not take minutes."""
+
+
+@contextlib.contextmanager
+def opened(place: dict[str, Any], **settings: Any) -> Iterator[RedisStore]:
+    store = RedisStore(read_settings({**place, "timeout_ms": TIMEOUT_MS, **settings}, {}))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
+def left(face: Face) -> Iterator[Face]:
+    """Close the event loop of `face` afterwards."""
+    try:
+        yield face
+    finally:
+        face.leave()
+
+
+def fails(ask: Callable[[], Any]) -> bool:
+    """Return whether the store could not; that it is a `StoreError` and nothing else is half of the point."""
+    try:
+        ask()
+    except StoreError:
+        return True
+    return False
+
+
+def stored(store: RedisStore, count: int = 3) -> list[bytes]:
+    keys = [key_of(number) for number in range(count)]
+    for key in keys:
+        store.set(key, b"value of " + key)
+    store.flush()
+    return keys
