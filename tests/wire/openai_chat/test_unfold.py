@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ostinato.wire import find_wire
@@ -75,8 +75,12 @@ def test_cuts_that_do_not_fit_do_no_harm(body: dict[str, Any], cuts: list[Any]) 
     assert same(folded(events)[0], body)
 
 
+TWICE_CALLED = {"id": "", "function": {"name": "", "arguments": "0"}, "custom": {"input": ""}}
+
+
 @settings(max_examples=200)
 @given(bodies.body.filter(is_parseable))
+@example({"choices": [{"message": {"tool_calls": [TWICE_CALLED]}}]})
 def test_the_cuts_of_an_unfolded_stream_cut_it_the_same_way_again(body: dict[str, Any]) -> None:
     first, cuts = folded(list(WIRE.unfold(copy.deepcopy(body), None)))
     again, same_cuts = folded(list(WIRE.unfold(first, copy.deepcopy(cuts))))

@@ -307,7 +307,7 @@ class _Call:
         for name, value in piece.items():
             text = _CALL_TEXT.get(name)
             if text is not None and type(value) is dict and type(value.get(text)) is str:
-                added = len(value[text])
+                added = added or len(value[text])
                 self.texts.setdefault(name, []).append(value[text])
                 if len(value) == 1 and type(self.fields.get(name)) is dict:
                     continue
