@@ -7,6 +7,7 @@ openai 3.54, `openai.types.chat.completion_create_params`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from ostinato.errors import BadRequestError, UnsupportedParamsError
 from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.openai_chat.breakpoints import takes_breakpoints, with_breakpoints
+from ostinato.wire.openai_chat.marks import lowered, takes_marks, unmarked, without_marks
 from ostinato.wire.openai_chat.schema import strict_format
 from ostinato.wire.values import Flaw, check_json, extra_body, kind_of, mapping, plain_object
 
@@ -31,7 +33,7 @@ PARAMS = frozenset(
 
 UNKEYED = frozenset(
     "stream stream_options user metadata safety_identifier service_tier prompt_cache_key "  # noqa: SIM905
-    "prompt_cache_retention prompt_cache_options background".split()
+    "prompt_cache_retention prompt_cache_options background cache_control".split()
 )
 """Members of the body that are no part of a key: transport, accounting, routing, price, prompt-cache marks."""
 
@@ -55,13 +57,14 @@ _SEARCHES = re.compile(r"search-preview|search-api|(?:^|/)sonar|(?:^|/)compound|
 def build(call: Call, provider: Provider) -> Built:
     """Return the request for `call`; see `Wire.build`."""
     try:
-        return Built("/chat/completions", _body(call, provider.name == "openai"))
+        marks = takes_marks(provider.name, call.model)
+        return Built("/chat/completions", _body(call, provider.name == "openai", marks))
     except (BadRequestError, UnsupportedParamsError) as error:
         error.provider = provider.name
         raise
 
 
-def _body(call: Call, vendor: bool) -> Json:  # noqa: FBT001 - a keyword costs a hit 50 ns
+def _body(call: Call, vendor: bool, marks: bool) -> Json:  # noqa: FBT001 - a keyword costs a hit 50 ns
     params = call.params
     if not params.keys() <= PARAMS:
         params = _sendable(call, strict=vendor and call.strict)
@@ -73,14 +76,16 @@ def _body(call: Call, vendor: bool) -> Json:  # noqa: FBT001 - a keyword costs a
         if value is None and name in call.params:
             del body[name]
         elif name != "messages":
-            body[name] = _parameter(name, value)
+            body[name] = _tools(value, marks) if name == "tools" else _parameter(name, value)
     if vendor and "max_tokens" in body:
         _place_max_tokens(body, strict=call.strict)
     if not call.model.isascii():
         check_json(call.model, "model")
     if vendor and takes_breakpoints(call.model):
         body["messages"] = with_breakpoints(body["messages"])
-    body["messages"] = _messages(body["messages"])
+    if marks and params is not call.params and call.params.get("cache_control") is not None:
+        body["cache_control"] = check_json(call.params["cache_control"], "cache_control")
+    body["messages"] = _messages(body["messages"], lowered if marks else unmarked)
     return body
 
 
@@ -119,15 +124,13 @@ def _place_max_tokens(body: Json, *, strict: bool) -> None:
 
 
 def _parameter(name: str, value: Any) -> Any:
-    if name == "tools":
-        return _tools(value)
     if name == "response_format" and isinstance(value, type):
         return strict_format(value)
     return check_json(value, name)
 
 
-def _messages(messages: Any) -> list[Json]:
-    """Return `messages` checked, without cache marks; what needs no change is shared with the caller."""
+def _messages(messages: Any, settle: Callable[[Any], Any]) -> list[Json]:
+    """Return `messages` checked, cache marks settled; what needs no change is shared with the caller."""
     if not isinstance(messages, list | tuple) or not messages:
         was = "an empty list" if isinstance(messages, list | tuple) else kind_of(messages)
         raise BadRequestError(f"messages must be a list of at least one message, not {was}")
@@ -138,13 +141,13 @@ def _messages(messages: Any) -> list[Json]:
             if type(role) is str and type(content) is str and role.isascii() and content.isascii():
                 continue
         try:
-            checked[index] = _message(message)
+            checked[index] = _message(message, settle)
         except Flaw as flaw:
             raise flaw.at(f"messages[{index}]") from None
     return checked
 
 
-def _message(message: Any) -> Json:
+def _message(message: Any, settle: Callable[[Any], Any]) -> Json:
     message = mapping(message)
     role = dict.get(message, "role")
     if not isinstance(role, str):
@@ -152,18 +155,18 @@ def _message(message: Any) -> Json:
     # A record of ours reads its content as text; the parts are what was said.
     content = dict.get(message, "content")
     if isinstance(content, list | tuple):
-        message = _replaced(message, "content", [_part(part, index) for index, part in enumerate(content)])
+        message = _replaced(message, "content", [_part(part, index, settle) for index, part in enumerate(content)])
     elif content is not None and not isinstance(content, str):
         raise Flaw(f"must be a str, None or a list of parts, not {kind_of(content)}", "content")
     calls = dict.get(message, "tool_calls")
-    if isinstance(calls, list | tuple):
-        message = _replaced(message, "tool_calls", [_unmarked(call) for call in calls])
+    if isinstance(calls, list | tuple) and settle is unmarked:
+        message = _replaced(message, "tool_calls", [unmarked(call) for call in calls])
     if not _OF_OTHERS.isdisjoint(message):
         message = {name: value for name, value in message.items() if name not in _OF_OTHERS}
-    return plain_object(_unmarked(message), 1)
+    return plain_object(settle(message), 1)
 
 
-def _part(part: Any, index: int) -> Any:
+def _part(part: Any, index: int, settle: Callable[[Any], Any]) -> Any:
     try:
         part = mapping(part)
     except Flaw as flaw:
@@ -172,30 +175,23 @@ def _part(part: Any, index: int) -> Any:
     kind = dict.get(part, "type")
     if not isinstance(kind, str):
         raise Flaw(f"must be a str, not {kind_of(kind)}", "type", index, "content")
-    return _unmarked(part)
+    return unmarked(part) if settle is unmarked else part
 
 
-def _tools(tools: Any) -> Any:
+def _tools(tools: Any, marks: bool) -> Any:  # noqa: FBT001 - as _body
     if not isinstance(tools, list | tuple):
         return check_json(tools, "tools")
     checked = []
     for index, tool in enumerate(tools):
         try:
-            plain = _unmarked(mapping(tool))
+            plain = mapping(tool)
             function = dict.get(plain, "function")
             if isinstance(function, dict) and "cache_control" in function:
-                plain = {**plain, "function": _unmarked(function)}
-            checked.append(plain_object(plain, 1))
+                plain = {"cache_control": function["cache_control"], **plain, "function": unmarked(function)}
+            checked.append(plain_object(plain if marks else unmarked(plain), 1))
         except Flaw as flaw:
             raise flaw.at(f"tools[{index}]") from None
     return checked
-
-
-def _unmarked(value: Any) -> Any:
-    """Return an object without its own cache mark; anything else as it is."""
-    if isinstance(value, dict) and "cache_control" in value:
-        return {name: item for name, item in value.items() if name != "cache_control"}
-    return value
 
 
 def _replaced(value: Json, name: str, items: list[Any]) -> Json:
@@ -218,28 +214,7 @@ def streaming(built: Built) -> Built:
 
 def keyed_body(body: Json) -> Json:
     """Return `body` without the paths that are no part of a key."""
-    keyed = {name: value for name, value in body.items() if name not in UNKEYED}
-    messages = keyed.get("messages")
-    if type(messages) is not list:
-        return keyed
-    changed: list[Any] | None = None
-    for index, message in enumerate(messages):
-        parts = dict.get(message, "content")
-        if type(parts) is list and any(map(_has_breakpoint, parts)):
-            if changed is None:
-                changed = keyed["messages"] = list(messages)
-            changed[index] = {**message, "content": [_without_breakpoint(part) for part in parts]}
-    return keyed
-
-
-def _has_breakpoint(part: Any) -> bool:
-    return isinstance(part, dict) and "prompt_cache_breakpoint" in part
-
-
-def _without_breakpoint(part: Any) -> Any:
-    if not _has_breakpoint(part):
-        return part
-    return {name: item for name, item in part.items() if name != "prompt_cache_breakpoint"}
+    return without_marks({name: value for name, value in body.items() if name not in UNKEYED})
 
 
 def bypass(body: Json) -> str | None:
