@@ -48,7 +48,7 @@ class Contents:
         generations = self.shelf.hold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            self.shelf.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
+            self.shelf.keep(store_key, entry, self.shelf.jittered(seconds("ttl", ttl) or self.ttl))
 
     async def aset(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
         """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
@@ -56,25 +56,25 @@ class Contents:
         generations = await self.shelf.ahold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            await self.shelf.akeep(store_key, entry, seconds("ttl", ttl) or self.ttl)
+            await self.shelf.akeep(store_key, entry, self.shelf.jittered(seconds("ttl", ttl) or self.ttl))
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        deleted = [self.shelf.store.delete(store_key) for store_key in self._keys_named(key)]
+        deleted = [self.shelf.store.delete(self._gone(store_key)) for store_key in self._keys_named(key)]
         return any(deleted)
 
     async def adelete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
-        deleted = [await self.shelf.store.adelete(store_key) for store_key in self._keys_named(key)]
+        deleted = [await self.shelf.store.adelete(self._gone(store_key)) for store_key in self._keys_named(key)]
         return any(deleted)
 
     def clear(self, namespace: str | None = None) -> int:
         """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
-        return self.shelf.store.clear(self._tag_of(namespace))
+        return self.shelf.store.clear(self._gone(self._tag_of(namespace)))
 
     async def aclear(self, namespace: str | None = None) -> int:
         """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
-        return await self.shelf.store.aclear(self._tag_of(namespace))
+        return await self.shelf.store.aclear(self._gone(self._tag_of(namespace)))
 
     def invalidate(self, tag: str, namespace: str | None = None) -> None:
         """Let no entry with `tag` answer any more, however many there are, nor one whose answer is on its way.
@@ -116,6 +116,10 @@ class Contents:
         if self.shelf.seal is None:
             raise ConfigurationError("only a cache with an encryption_key can be shredded; clear() forgets entries")
         return self.shelf.seal
+
+    def _gone(self, prefix: bytes) -> bytes:
+        self.shelf.past.forget(prefix)
+        return prefix
 
     def _tag_of(self, namespace: str | None) -> bytes:
         return self.tag if namespace is None else replace(self.scope, namespace=namespace).tag()

@@ -37,7 +37,8 @@ class Flights:
         """Return the flight of `key`, a new reader of it, and whether this call founded it."""
         with self._lock:
             flight = self._flights.get(key)
-            reader = flight.attach() if flight is not None else None
+            # Deployments that stand in for each other may speak different wires: one cannot go on for the other.
+            reader = flight.attach() if flight is not None and flight.wire.name == wire.name else None
             if flight is not None and reader is not None:
                 return flight, reader, False
 

@@ -38,7 +38,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     model: str = ""
     """The model that was asked for, as `provider/name`."""
     meta: dict[str, Any] = {}
-    """What only some entries have: `headers` of the answer that count, `request` in record mode."""
+    """What only some entries have: `headers` of the answer that count, `until` when it is kept, `request` in record
+    mode."""
     tags: dict[str, bytes] | None = None
     """The generation of each of its tags from before the answer was asked for."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.flight import Keep
     from ostinato.caching.key import Parts
+    from ostinato.caching.past import Miss
     from ostinato.caching.policy import Policy
     from ostinato.caching.tags import Generations
     from ostinato.wire.contract import Cuts, Json, Wire
@@ -24,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 class Seat:
     """One call in one cache."""
 
-    __slots__ = ("cache", "kind", "model", "parts", "policy", "request", "store_key", "tags", "wire")
+    __slots__ = ("cache", "kind", "miss", "model", "parts", "policy", "request", "store_key", "tags", "wire")
 
     def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
         self.cache = cache
@@ -37,6 +38,8 @@ class Seat:
         """The request in normal form, to be told apart by in replay mode."""
         self.request: Json | None = None
         """The request to store beside the answer, in record mode."""
+        self.miss: Miss = "new"
+        """Why the last look-up found nothing."""
         self.tags: Generations | None = None
         """The generations of the call's tags from before it went upstream."""
 
@@ -54,7 +57,10 @@ class Seat:
             shelf.ready(self.store_key[:8])
         if not self.policy.read:
             return None
-        return shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
+        entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
+        if entry is None:
+            self.miss = shelf.why_missed(self.store_key, self.policy.max_age_s)
+        return entry
 
     async def arecall(self) -> Entry | None:
         """Return the entry that answers, or None."""
@@ -65,7 +71,10 @@ class Seat:
             await shelf.aready(self.store_key[:8])
         if not self.policy.read:
             return None
-        return await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
+        entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
+        if entry is None:
+            self.miss = shelf.why_missed(self.store_key, self.policy.max_age_s)
+        return entry
 
     def is_stale(self, entry: Entry) -> bool:
         """Return whether `entry` answers, but is to be asked anew."""
@@ -94,8 +103,11 @@ class Seat:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
+        ttl_s = self.cache.shelf.jittered(self.policy.ttl_s)
+        if ttl_s is not None:
+            meta["until"] = stored_at + ttl_s
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)
-        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
+        self.cache.shelf.keep(self.store_key, entry, ttl_s)
 
     def keeper(self, wire: Wire) -> Keep | None:
         """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""

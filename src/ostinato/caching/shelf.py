@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ostinato.caching.nearest import Fingerprint, Index
+from ostinato.caching.past import Miss, Past
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
 from ostinato.caching.register import Register, Steps, arun, run
 from ostinato.caching.seal import SEALED, Seal
@@ -38,6 +39,8 @@ class Shelf:
         self.register = Register(clock)
         self.tags = Tags(self.register)
         self.seal = None if encryption_key is None else Seal(encryption_key, self.register)
+        self.past = Past()
+        """What was kept here, to say why it is gone."""
         self._own = store.process_local
         self._log_store_errors = True
         self._indices: dict[bytes, Index] = {}
@@ -91,6 +94,7 @@ class Shelf:
             counters.broken += 1
         elif max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
             counters.too_old += 1
+            self.past.kept(store_key, entry.stored_at, None)
         elif entry.tags is not None and not (yield from self.tags.stand(store_key[:8], entry.tags)):
             counters.invalidated += 1
         else:
@@ -138,24 +142,24 @@ class Shelf:
                 self._store_failed(error)
 
     def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
-        """Store `entry`; a failing store is counted and logged once."""
+        """Store `entry` for `ttl_s` seconds, as they are; a failing store is counted and logged once."""
         try:
             blob = run(self.store, self.blob_of(store_key, entry))
-            self.store.set(store_key, blob, self._jittered(ttl_s))
+            self.store.set(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
-            self.counters.stored += 1
+            self._stored(store_key, entry, ttl_s)
 
     async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
-        """Store `entry`; a failing store is counted and logged once."""
+        """Store `entry` for `ttl_s` seconds, as they are; a failing store is counted and logged once."""
         try:
             blob = await arun(self.store, self.blob_of(store_key, entry))
-            await self.store.aset(store_key, blob, self._jittered(ttl_s))
+            await self.store.aset(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
-            self.counters.stored += 1
+            self._stored(store_key, entry, ttl_s)
 
     def blob_of(self, store_key: bytes, entry: Entry) -> Steps[bytes]:
         """Return `entry` as it is stored under `store_key`."""
@@ -164,7 +168,16 @@ class Shelf:
             return (yield from self.seal.seal(store_key, pack(entry)))
         return pack(entry, squeeze=not self.store.process_local)
 
-    def _jittered(self, ttl_s: float | None) -> float | None:
+    def _stored(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
+        self.counters.stored += 1
+        self.past.kept(store_key, entry.stored_at, None if ttl_s is None else entry.stored_at + ttl_s)
+
+    def why_missed(self, store_key: bytes, max_age_s: float | None = None) -> Miss:
+        """Return why a look-up just now found nothing, as far as this process knows."""
+        return self.past.why(store_key, self.clock(), max_age_s)
+
+    def jittered(self, ttl_s: float | None) -> float | None:
+        """Return a ttl cut by chance, as much as `ttl_jitter` lets it be."""
         if ttl_s is not None and self._ttl_jitter:
             return ttl_s * (1 - self._ttl_jitter * random.random())
         return ttl_s

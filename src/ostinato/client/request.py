@@ -206,14 +206,17 @@ def _secrets(name: str, value: object) -> list[bytes]:
     return [word.encode(errors="surrogatepass") for word in value.split() if len(word) >= 8]
 
 
-def build_chat(route: Route, messages: Any, params: Json, address: Address, *, drop_params: bool) -> Built:
-    """Return the vendor's request for a chat call.
+def build_chat(
+    route: Route, messages: Any, params: Json, address: Address, *, drop_params: bool, strict: bool | None = None
+) -> Built:
+    """Return the vendor's request for a chat call; `strict` None: as the vendor and its address say.
 
     Raises: BadRequestError, UnsupportedParamsError.
     """
     provider = route.provider
     # A server of one's own is taken at its word: what OpenAI does not know may be known there.
-    strict = provider.auth in {"aws", "x-api-key"} or address.base_url == provider.base_url
+    if strict is None:
+        strict = provider.auth in {"aws", "x-api-key"} or address.base_url == provider.base_url
     points = params.get("cache_control_injection_points")
     if points:
         messages, params = place_points(messages, params, points)

@@ -7,16 +7,18 @@ parameter it was, which Anthropic's own wire sends on as it is.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 from ostinato.errors import APIResponseError, BadRequestError
 from ostinato.wire.anthropic.inputs import BROKEN
 from ostinato.wire.anthropic.render import Renderer, render, render_error
+from ostinato.wire.anthropic.request import PATH, VERSION
 from ostinato.wire.anthropic.response import message_of
-from ostinato.wire.contract import Call, Json
+from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.values import kind_of
 
-__all__ = ["Renderer", "read_request", "render", "render_error"]
+__all__ = ["Renderer", "pass_on", "read_request", "render", "render_error"]
 
 _APART = frozenset({"messages", "model", "stream", "system"})
 
@@ -41,6 +43,17 @@ def read_request(body: Json) -> Call:
             raise BadRequestError(f"messages[{index}] must be an object, not {kind_of(turn)}")
         messages += _turn(turn, f"messages[{index}]")
     return Call(model, messages, _params(body))
+
+
+def pass_on(body: Json, model: str, headers: Mapping[str, str]) -> Built:
+    """Return a request as Anthropic itself is to get it: untouched but for the model's name.
+
+    Raises: BadRequestError: it has no messages.
+    """
+    if not isinstance(body.get("messages"), list):
+        raise BadRequestError("messages must be a list of at least one message")
+    passed = {name: value for name, value in body.items() if name != "stream"} | {"model": model}
+    return Built(PATH, passed, {**VERSION, **headers})
 
 
 def _system(system: Any) -> list[Json]:

@@ -88,7 +88,7 @@ def usage_of(usage: Any) -> Json:
     if not isinstance(usage, dict):
         return {"input_tokens": 0, "output_tokens": 0}
     raw = getattr(usage, "raw", usage)
-    if "input_tokens" in raw and "prompt_tokens" not in raw:
+    if "input_tokens" in raw and not {"prompt_tokens", "total_tokens"} & raw.keys():  # the Responses API totals
         return dict(raw)
     read = dict.get(usage, "cache_read_input_tokens") or 0
     written = dict.get(usage, "cache_creation_input_tokens") or 0
@@ -150,6 +150,10 @@ class Renderer:
         end = {"stop_reason": reason, "stop_sequence": dict.get(choice, "stop_sequence")}
         usage = usage_of(self._usage)
         return [*self._close(), {"type": "message_delta", "delta": end, "usage": usage}, {"type": "message_stop"}]
+
+    def fail(self, error: OstinatoError, status: int) -> list[Event]:
+        """Return the event that tells a stream's reader that it broke."""
+        return [render_error(error, status)]
 
     def _begin(self, chunk: Chunk) -> list[Event]:
         self._usage = {}

@@ -6,20 +6,22 @@ parameter it was, which this wire sends on as it is. Not kept: `status` and `id`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ostinato.errors import APIResponseError, BadRequestError
-from ostinato.wire.contract import Call, Json
+from ostinato.wire.contract import Built, Call, Json
 from ostinato.wire.openai_responses.items import answer_items, is_item
 from ostinato.wire.openai_responses.parts import chat_parts
 from ostinato.wire.openai_responses.render import Renderer, render, render_error
+from ostinato.wire.openai_responses.request import PATH
 from ostinato.wire.openai_responses.response import message_of
 from ostinato.wire.openai_responses.settings import LOGPROBS
 from ostinato.wire.openai_responses.thoughts import thinking_block
 from ostinato.wire.openai_responses.tools import nested_choice, nested_tool
 from ostinato.wire.values import kind_of
 
-__all__ = ["Renderer", "read_request", "render", "render_error"]
+__all__ = ["Renderer", "pass_on", "read_request", "render", "render_error"]
 
 _APART = frozenset({"input", "model", "stream"})
 
@@ -46,6 +48,12 @@ def read_request(body: Json) -> Call:
     reader.end_answer()
     _read_params(params)
     return Call(model, messages, params)
+
+
+def pass_on(body: Json, model: str, headers: Mapping[str, str]) -> Built:
+    """Return a request as a vendor with this API is to get it: untouched but for the model's name."""
+    passed = {name: value for name, value in body.items() if name != "stream"} | {"model": model}
+    return Built(PATH, passed, headers)
 
 
 class _Reader:

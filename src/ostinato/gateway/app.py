@@ -1,0 +1,167 @@
+"""The gateway as an ASGI application: which function answers a request, and what is refused before it.
+
+The paths of models are found in one table and answered without a framework between; whatever is in no table goes
+to `rest`, an ASGI application beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from logging import getLogger
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.errors import APIError, InternalServerError, NotFoundError, OstinatoError
+from ostinato.gateway.admit import admit
+from ostinato.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
+from ostinato.gateway.headers import plain_headers
+from ostinato.wire.dialects import find_dialect
+
+if TYPE_CHECKING:
+    from ostinato.gateway.service import Service
+
+Handler = Callable[["Service", Exchange], Awaitable[None]]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class MethodNotAllowedError(APIError):
+    """The path is there, the method is not (405)."""
+
+    status_code = 405
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not answered here, only {' and '.join(allowed)}")
+        self.allowed = allowed
+
+
+class UnsupportedMediaTypeError(APIError):
+    """The body is not said to be JSON (415)."""
+
+    status_code = 415
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What answers at a path."""
+
+    dialect: str
+    """In which errors are told."""
+    methods: Mapping[str, Handler]
+    tail: bool = False
+    """Whether paths below it are its own as well."""
+    open: bool = False
+    """Whether anybody may ask, without a key."""
+
+
+PREFIXES = ("", "/v1", "/v1/v1")
+"""Before every path: clients are given base URLs with and without it, and some add their own."""
+
+
+class Gateway:
+    """The application. Replace `service` to have another configuration."""
+
+    def __init__(self, service: Service, routes: Mapping[str, Route], rest: App | None = None) -> None:
+        self.service = service
+        self._routes = {prefix + path: route for path, route in routes.items() for prefix in PREFIXES}
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        route, parameter = self._routes.get(path), ""
+        if route is None:
+            route, parameter = self._find(path)
+        service = self.service
+        dialect = find_dialect(route.dialect if route is not None else _dialect_of(scope))
+        exchange = Exchange(scope, receive, send, dialect, service.config.limits)
+        exchange.parameter = parameter
+        try:
+            if route is None:
+                await self._answer_rest(exchange)
+                return
+            handler = self._let_in(service, exchange, route)
+            await handler(service, exchange)
+        except ClientGoneError:
+            pass
+        except OstinatoError as error:
+            await exchange.refuse(error)
+        except Exception as error:  # the edge: whatever it is, the client hears that it is ours
+            getLogger("ostinato.gateway").exception("call %s failed", exchange.call_id)
+            ours = InternalServerError(f"the gateway failed ({type(error).__name__}); its log says why")
+            await exchange.refuse(ours)
+            if exchange.begun:
+                raise
+
+    def _find(self, path: str) -> tuple[Route | None, str]:
+        """Return the route of a path with a slash or a name at its end."""
+        route = self._routes.get(path.rstrip("/")) if path != "/" else None
+        if route is not None:
+            return route, ""
+        at = path.find("/", 1)
+        while at > 0:
+            route = self._routes.get(path[:at])
+            if route is not None and route.tail:
+                return route, path[at + 1 :]
+            at = path.find("/", at + 1)
+        return None, ""
+
+    @staticmethod
+    def _let_in(service: Service, exchange: Exchange, route: Route) -> Handler:
+        """Return who answers.
+
+        Raises: OstinatoError: the request is not let in.
+        """
+        scope, headers = exchange.scope, exchange.headers
+        method = scope["method"]
+        if not route.open:
+            exchange.caller = admit(service.config, scope, headers)
+        handler = route.methods.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            raise MethodNotAllowedError(method, tuple(route.methods))
+        if method == "POST" and not _is_json(headers.get(b"content-type", b"")):
+            # Besides being plain, this keeps web pages out: a browser asks before it sends JSON elsewhere.
+            raise UnsupportedMediaTypeError("the content-type of a request must be application/json")
+        return handler
+
+    async def _answer_rest(self, exchange: Exchange) -> None:
+        scope = exchange.scope
+        if self._rest is None:
+            raise NotFoundError(f"nothing is at {scope['path']!r}")
+        told = plain_headers(exchange.call_id)
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] == 404:
+                    raise NotFoundError(f"nothing is at {scope['path']!r}")
+                exchange.begun = True
+                message = {**message, "headers": [*message.get("headers", ()), *told]}
+            await exchange._send(message)
+
+        await self._rest(scope, exchange._receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.service.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _dialect_of(scope: Scope) -> str:
+    """Return the dialect of a client at a path that is not there."""
+    headers = dict(scope["headers"])
+    return "anthropic" if b"anthropic-version" in headers or "/messages" in scope["path"] else "openai_chat"
+
+
+def _is_json(content_type: bytes) -> bool:
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))

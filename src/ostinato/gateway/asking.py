@@ -1,0 +1,123 @@
+"""Requests to models: from the body of a request to the answer, for every dialect alike."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ostinato.client.relay import LONG_REQUEST, Ask, Told
+from ostinato.errors import BadRequestError, OstinatoError, PermissionDeniedError
+from ostinato.gateway.affinity import prefix_of
+from ostinato.gateway.controls import take_controls, take_credentials
+from ostinato.gateway.exchange import object_of
+from ostinato.gateway.headers import JSON, told_headers
+
+if TYPE_CHECKING:
+    from ostinato.gateway.exchange import Exchange
+    from ostinato.gateway.models import Alias
+    from ostinato.gateway.service import Service
+
+Json = dict[str, Any]
+
+
+async def answer_model(service: Service, exchange: Exchange) -> None:
+    """Answer a request in a dialect."""
+    raw = await exchange.body()
+    token = _token(exchange, raw)
+    told = service.relay.recall(token)
+    if told is None:
+        ask, alias = read_ask(service, exchange, object_of(raw), token)
+        await exchange.watched(_answer(service, exchange, ask, alias))
+    else:
+        await _send(exchange, told)
+
+
+def _token(exchange: Exchange, raw: bytes) -> tuple[Any, ...]:
+    """Return what a request is remembered by: whoever sends this again asks the same."""
+    headers, caller = exchange.headers, exchange.caller
+    said = [headers.get(name.encode()) for name in exchange.dialect.headers]
+    body = raw if len(raw) <= LONG_REQUEST else sha256(raw).digest()
+    return exchange.dialect.name, caller, headers.get(b"cache-control"), *said, body
+
+
+def read_ask(service: Service, exchange: Exchange, body: Json, token: Any = None) -> tuple[Ask, Alias]:
+    """Return what a request asks for, and of whom.
+
+    Raises: BadRequestError, NotFoundError, PermissionDeniedError: it cannot be, or may not.
+    """
+    headers, caller, dialect = exchange.headers, exchange.caller, exchange.dialect
+    controls = take_controls(body, headers.get(b"cache-control"))
+    stream = body.get("stream")
+    if stream is not None and not isinstance(stream, bool):
+        raise BadRequestError(f"stream must be true or false, not {stream!r:.50}")
+    alias = take_credentials(body, find_model(service, exchange, body.get("model")), caller)
+    said = {name: headers[name.encode()].decode("latin-1") for name in dialect.headers if name.encode() in headers}
+    return Ask(dialect, body, alias, caller.tenant, said, controls, token), alias
+
+
+def find_model(service: Service, exchange: Exchange, name: Any) -> Alias:
+    """Return who answers for a model's name.
+
+    Raises: BadRequestError, NotFoundError, PermissionDeniedError.
+    """
+    if not isinstance(name, str) or not name:
+        raise BadRequestError("model must be the name of a model")
+    alias = service.config.models.find(name)
+    if not exchange.caller.may_use(name):
+        raise PermissionDeniedError(f"this key may not use model {name!r}")
+    return alias
+
+
+async def _answer(service: Service, exchange: Exchange, ask: Ask, alias: Alias) -> None:
+    await _send(exchange, await _told(service, ask, alias))
+
+
+async def _told(service: Service, ask: Ask, alias: Alias) -> Told:
+    """Return the answer of an alias, else of those that stand in for it.
+
+    Raises: OstinatoError: the first alias's error, when none could answer.
+    """
+    try:
+        return await ask_deployments(service, ask, alias)
+    except OstinatoError as error:
+        others = [service.config.models.find(name) for name in service.router.fallbacks(alias.name, error)]
+        for place, other in enumerate(others, 1):
+            following = Ask(ask.dialect, ask.body, other, ask.tenant, ask.headers, ask.controls)
+            try:
+                return await ask_deployments(service, following, other, last=place == len(others))
+            except OstinatoError:
+                continue
+        raise
+
+
+async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: bool = True) -> Told:
+    """Return the answer of an alias's deployments, as the router plans it.
+
+    Raises: OstinatoError: of the deployment that was asked last.
+    """
+    plan = service.router.plan(alias, prefix_of(ask.body), last=last)
+    while True:
+        try:
+            told = await service.relay.answer(ask, plan.deployment)
+        except OstinatoError as error:
+            delay_s = plan.failed(error)
+            if delay_s is None:
+                raise
+            if delay_s:
+                await asyncio.sleep(delay_s)
+        else:
+            if told.cache == "miss":
+                plan.answered()
+            return told
+
+
+async def _send(exchange: Exchange, told: Told) -> None:
+    headers = told_headers(exchange.call_id, told)
+    if told.events is not None:
+        await exchange.reply_events(headers, told.events)
+    elif told.stream:
+        await exchange.reply_replayed(headers, told.body)
+    else:
+        headers.append(JSON)
+        await exchange.reply(200, headers, told.body)

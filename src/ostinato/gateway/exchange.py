@@ -1,0 +1,194 @@
+"""One request and its answer over HTTP: the body within limits, bytes out, a client that may leave."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ostinato.client.passage import status_of
+from ostinato.errors import BadRequestError, OstinatoError, RequestTooLargeError, Timeout
+from ostinato.gateway.headers import CLOSE, EVENTS, JSON, Pairs, error_headers
+
+if TYPE_CHECKING:
+    from ostinato.gateway.admit import Caller
+    from ostinato.gateway.config import Limits
+    from ostinato.wire.dialects import Dialect
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_prefix = secrets.token_hex(8)
+_count = itertools.count(1)
+
+
+class ClientGoneError(Exception):
+    """Who asked has left: nobody reads an answer."""
+
+
+class Exchange:
+    """One request and the way to answer it."""
+
+    __slots__ = (
+        "_limits",
+        "_receive",
+        "_send",
+        "begun",
+        "call_id",
+        "caller",
+        "dialect",
+        "headers",
+        "left",
+        "parameter",
+        "scope",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, dialect: Dialect, limits: Limits) -> None:
+        self.scope = scope
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.dialect = dialect
+        """In which an error is told."""
+        self.call_id = f"{_prefix}{next(_count):08x}"
+        self.caller: Caller
+        self.parameter = ""
+        """What stands in the path behind the route."""
+        self.begun = False
+        """Whether the answer has begun."""
+        self.left = False
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+
+    # What came.
+
+    async def body(self) -> bytes:
+        """Return the body.
+
+        Raises: RequestTooLargeError. Timeout: it did not come in time. ClientGoneError.
+        """
+        limits = self._limits
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limits.max_body_bytes:
+            raise _too_large(limits)
+        parts = []
+        size = 0
+        try:
+            async with asyncio.timeout(limits.read_timeout_s):
+                while True:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientGoneError
+                    part = message.get("body", b"")
+                    size += len(part)
+                    if size > limits.max_body_bytes:
+                        raise _too_large(limits)
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            raise Timeout("the request did not arrive in time", status_code=408) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def json(self) -> dict[str, Any]:
+        """Return the body as an object.
+
+        Raises: BadRequestError: it is none, and what `body` raises.
+        """
+        return object_of(await self.body())
+
+    # The answer.
+
+    async def reply(self, status: int, headers: Pairs, body: bytes) -> None:
+        """Send a whole answer."""
+        self.begun = True
+        length = (b"content-length", b"%d" % len(body))
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+
+    async def reply_json(self, value: Any, headers: Pairs, status: int = 200) -> None:
+        """Send a value as JSON."""
+        await self.reply(status, [JSON, *headers], _encode(value))
+
+    async def reply_events(self, headers: Pairs, events: AsyncIterator[bytes]) -> None:
+        """Send a stream as it comes, and close it in any case.
+
+        A client that takes nothing for `write_timeout_s` has left.
+        """
+        loop, patience = asyncio.get_running_loop(), self._limits.write_timeout_s
+        async with aclosing(events):  # type: ignore[type-var]  # what yields is a generator
+            self.begun = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
+            try:
+                async with asyncio.timeout(None) as writing:
+                    async for piece in events:
+                        writing.reschedule(loop.time() + patience)
+                        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                        writing.reschedule(None)
+            except TimeoutError:
+                raise ClientGoneError from None
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def reply_replayed(self, headers: Pairs, events: bytes) -> None:
+        """Send a stream that is there already."""
+        await self.reply(200, [*EVENTS, *headers], events)
+
+    async def refuse(self, error: OstinatoError) -> None:
+        """Send an error in the caller's dialect. Where the answer has begun it cannot be told any more."""
+        if self.begun:
+            return
+        status = status_of(error)
+        headers = [*error_headers(self.call_id, error), *([CLOSE] if status in {408, 413} else [])]
+        await self.reply_json(self.dialect.render_error(error, status), headers, status)
+
+    # The client.
+
+    async def watched(self, work: Awaitable[None]) -> None:
+        """Await `work` as long as the client is there.
+
+        Raises: ClientGoneError: it has left, and the work was cancelled.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # an application runs in one
+        watch = asyncio.get_running_loop().create_task(self._cancel_when_gone(task))
+        try:
+            await work
+        except asyncio.CancelledError:
+            if not self.left:
+                raise
+            task.uncancel()
+            raise ClientGoneError from None
+        finally:
+            watch.cancel()
+
+    async def _cancel_when_gone(self, task: asyncio.Task[Any]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.left = True
+        task.cancel()
+
+
+def object_of(raw: bytes) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises: BadRequestError: it is none.
+    """
+    try:
+        value = _decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        what = "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+        raise BadRequestError(f"the body is no JSON: {what}") from None
+    if type(value) is not dict:
+        raise BadRequestError(f"the body must be a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def _too_large(limits: Limits) -> RequestTooLargeError:
+    return RequestTooLargeError(f"the body is larger than the {limits.max_body_bytes} bytes that are taken")
