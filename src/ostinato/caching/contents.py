@@ -48,7 +48,7 @@ class Contents:
         generations = self.shelf.hold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            self.shelf.keep(store_key, entry, self.shelf.jittered(seconds("ttl", ttl) or self.ttl))
+            self.shelf.keep(store_key, entry, self.shelf._jittered(seconds("ttl", ttl) or self.ttl))
 
     async def aset(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
         """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
@@ -56,7 +56,7 @@ class Contents:
         generations = await self.shelf.ahold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            await self.shelf.akeep(store_key, entry, self.shelf.jittered(seconds("ttl", ttl) or self.ttl))
+            await self.shelf.akeep(store_key, entry, self.shelf._jittered(seconds("ttl", ttl) or self.ttl))
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""

@@ -59,7 +59,7 @@ class Seat:
             return None
         entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
         if entry is None:
-            self.miss = shelf.why_missed(self.store_key, self.policy.max_age_s)
+            self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
         return entry
 
     async def arecall(self) -> Entry | None:
@@ -73,7 +73,7 @@ class Seat:
             return None
         entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
         if entry is None:
-            self.miss = shelf.why_missed(self.store_key, self.policy.max_age_s)
+            self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
         return entry
 
     def is_stale(self, entry: Entry) -> bool:
@@ -103,7 +103,7 @@ class Seat:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
-        ttl_s = self.cache.shelf.jittered(self.policy.ttl_s)
+        ttl_s = self.cache.shelf._jittered(self.policy.ttl_s)
         if ttl_s is not None:
             meta["until"] = stored_at + ttl_s
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)

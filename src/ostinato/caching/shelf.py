@@ -172,11 +172,11 @@ class Shelf:
         self.counters.stored += 1
         self.past.kept(store_key, entry.stored_at, None if ttl_s is None else entry.stored_at + ttl_s)
 
-    def why_missed(self, store_key: bytes, max_age_s: float | None = None) -> Miss:
+    def _why_missed(self, store_key: bytes, max_age_s: float | None = None) -> Miss:
         """Return why a look-up just now found nothing, as far as this process knows."""
         return self.past.why(store_key, self.clock(), max_age_s)
 
-    def jittered(self, ttl_s: float | None) -> float | None:
+    def _jittered(self, ttl_s: float | None) -> float | None:
         """Return a ttl cut by chance, as much as `ttl_jitter` lets it be."""
         if ttl_s is not None and self._ttl_jitter:
             return ttl_s * (1 - self._ttl_jitter * random.random())
