@@ -84,6 +84,21 @@ def test_stream_that_is_cut_raises_and_is_not_stored(ask: Callable[..., Any], em
         assert not ask(MODEL, HELLO).cache_hit
 
 
+def test_stream_that_is_cut_after_its_finish_is_whole_and_its_usage_unknown(
+    ask: Callable[..., Any], emulator: Emulator
+) -> None:
+    """What was said is there and was paid for; what it took came in the event that was lost."""
+    emulator.script(Reply(pieces=("one",), cut_after_events=3))
+    with Cache.memory() as cache:
+        chunks = ask(MODEL, HELLO, stream=True, stream_options={"include_usage": True})
+        hit = ask(MODEL, HELLO)
+
+        assert cache.stats()["stored"] == 1
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "stop"
+    assert hit.choices[0].message.content == "one"
+    assert (hit.cache_hit, hit.usage, hit.cost, hit.saved_cost) == (True, None, 0, None)
+
+
 def test_first_chunk_does_not_wait_for_the_second(emulator: Emulator) -> None:
     gate = threading.Event()
     emulator.script(Reply(pieces=("one", "two"), gates={2: gate}))

@@ -12,6 +12,7 @@ from openai._models import construct_type
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from ostinato.wire.openai_chat.usage import reported_usage
 from ostinato.wire.usage import usage_of
 from tests.corpus import open_index
 from tests.wire.openai_chat.recorded import WIRE, answers, chats, folded, streams
@@ -242,6 +243,26 @@ def test_what_must_not_be_kept_is_told_from_the_rest() -> None:
         expected = bool(choices) and not filtered and (said or cut) and whole
 
         assert (WIRE.incomplete(body) is None) is expected, record["id"]
+
+
+def test_what_is_cut_behind_the_last_finish_is_as_whole_as_ever_and_its_usage_unknown() -> None:
+    """Usage comes in an event of its own, behind the answer: losing it loses no answer, and makes no call free."""
+    cut = 0
+    for record, events in streams():
+        ends = [
+            index
+            for index, event in enumerate(events)
+            if any(choice.get("finish_reason") for choice in event.get("choices") or ())
+        ]
+        if not ends or any(map(reported_usage, events[: ends[-1] + 1])):
+            continue
+        cut += ends[-1] + 1 < len(events)
+        whole, rest = folded(events), folded(events[: ends[-1] + 1])
+
+        assert (rest.complete, WIRE.incomplete(rest.body())) == (True, WIRE.incomplete(whole.body())), record["id"]
+        assert rest.body()["choices"] == whole.body()["choices"], record["id"]
+        assert (WIRE.tokens(rest.body()), WIRE.parse(rest.body()).usage) == (None, None), record["id"]
+    assert cut > 50
 
 
 def is_whole(arguments: str, cut: bool) -> bool:
