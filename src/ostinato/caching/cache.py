@@ -114,7 +114,7 @@ class Cache(Contents):
         self.tag = self.scope.tag()
         self.store = store or open_store(self.type, settings, Wanted(seed, max_bytes, clock))
         self.per_account = scope == "credential"
-        self.remembers = self.store.instant and not self.per_account
+        self.remembers = not self.per_account
         """Whether a call seen before is looked up by its arguments, before it is built."""
         self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter, encryption_key=encryption_key)
 

@@ -78,7 +78,14 @@ class AsyncClient(Core):
         entry = route = raw = None
         binding = self._bind(caching, cache)
         if binding is not None:
-            entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
+            known, route, raw = self._recognise(binding, (model, api_base, drop_params, sample_index), messages, params)
+            if known is not None:
+                shelf, max_age_s = binding[0].shelf, binding[1].max_age_s
+                entry = (
+                    shelf.recall(known, "chat", max_age_s)  # spares a coroutine
+                    if shelf.store.instant
+                    else await shelf.arecall(known, "chat", max_age_s)
+                )
             if entry is not None and (binding[1].soft_ttl_s is None or not is_stale(entry, binding)):
                 return replay(entry, route, params) if stream else completion_of(entry, route, params)
         settings = Settings(

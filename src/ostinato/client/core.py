@@ -61,7 +61,7 @@ class Settings(msgspec.Struct):
 
 
 class Core:
-    """Finds the vendor, the cache and the key of a call. Does no I/O but reading an instant store."""
+    """Finds the vendor, the cache and the key of a call. Does no I/O."""
 
     def __init__(self, cache: Cache | None = None) -> None:
         self._own_cache = cache
@@ -107,12 +107,12 @@ class Core:
             raise ConfigurationError(f"cache= takes a Cache or a dict of controls, not {cache!r}")
         return bound, bound.policy(cache)
 
-    def _recall(
+    def _recognise(
         self, binding: tuple[Cache, Policy], settings: tuple[Any, ...], messages: Any, params: Json
-    ) -> tuple[Entry | None, Route, bytes | None]:
-        """Look a call up that was seen before, in a store that answers at once.
+    ) -> tuple[bytes | None, Route, bytes | None]:
+        """Return where the answer to a call stands that was seen before, to be looked up without building it.
 
-        Return the entry that answers or None, the route, and the snapshot to remember the key by.
+        None when it was not, or may not be read; the route; and the snapshot to remember its key by.
         """
         cache, policy = binding
         route = self._route(settings[0])
@@ -125,7 +125,7 @@ class Core:
         known = self._known.get(raw)
         if known is None or (known[1] is not None and not policy.asked) or not cache.caches("chat"):
             return None, route, raw
-        return cache.shelf.recall(known[0], "chat", policy.max_age_s), route, raw
+        return known[0], route, raw
 
     def _embark(
         self,

@@ -15,7 +15,10 @@ from ostinato.transport.http import Transport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
+    from ostinato.caching.policy import Policy
+    from ostinato.caching.record import Entry
     from ostinato.client.request import Request
+    from ostinato.client.route import Route
     from ostinato.client.streams import Stream
     from ostinato.records import Completion, Embeddings
     from ostinato.wire.contract import Json
@@ -166,6 +169,15 @@ class Client(Core):
         finally:
             for place in call.places:
                 place.ride.leave()
+
+    def _recall(
+        self, binding: tuple[Cache, Policy], settings: tuple[Any, ...], messages: Any, params: Json
+    ) -> tuple[Entry | None, Route, bytes | None]:
+        """Return the entry that answers a call seen before, or None; and what `_recognise` found beside."""
+        known, route, raw = self._recognise(binding, settings, messages, params)
+        if known is None:
+            return None, route, raw
+        return binding[0].shelf.recall(known, "chat", binding[1].max_age_s), route, raw
 
     def _ask(self, request: Request) -> Json:
         """Return the body of the vendor's answer."""
