@@ -220,6 +220,10 @@ def build_chat(
     points = params.get("cache_control_injection_points")
     if points:
         messages, params = place_points(messages, params, points)
+    if params.get("prompt_caching"):
+        from ostinato.prompt_cache.auto import place_auto  # loaded for who asks for it
+
+        messages, params = place_auto(messages, params, route.found, route.cached_from)
     sent = {name: value for name, value in params.items() if value is not None and not is_ours(name)}
     call = Call(route.name, messages, sent, drop_params=drop_params, strict=strict)
     try:

@@ -52,6 +52,13 @@ class Route:
         else:
             self.here = Environment(self.provider.base_env).first
 
+    def cached_from(self) -> int | None:
+        """Return how many tokens the beginning of a prompt must have to be kept by the vendor; None: not known."""
+        from ostinato.pricing.table import find
+
+        known = find(self.provider.name, self.name)
+        return None if known is None else known.facts.get("minimum")
+
     def price(self, answer: Answer, custom: Prices | None = None) -> Cost | None:
         """Return what the vendor takes for `answer`, or None and one warning when that is not known."""
         from ostinato.pricing import price_answer  # the table is loaded for who asks
