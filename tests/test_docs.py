@@ -180,6 +180,13 @@ def test_every_member_of_a_scripted_reply_is_documented() -> None:
     assert {item.name for item in fields(Reply) if f"`{item.name}`" not in page} == set()
 
 
+def options_of(command: click.Command) -> list[str]:
+    """Return the options of a command and of the commands below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = [option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts]
+    return [*own, *(option for each in below for option in options_of(each))]
+
+
 def test_every_command_and_option_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     context = click.Context(cli)
@@ -187,7 +194,6 @@ def test_every_command_and_option_is_documented() -> None:
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
-        wanted = [f"## ostinato {name}", *(option for parameter in command.params for option in parameter.opts)]
-        missing += [text for text in wanted if text not in page]
+        missing += [text for text in (f"## ostinato {name}", *options_of(command)) if text not in page]
 
     assert missing == []

@@ -51,6 +51,8 @@ class Config(msgspec.Struct, frozen=True):
     """None: no response cache."""
     master_key: str | None = None
     """Who has it may do everything; None: any key will do, on loopback alone."""
+    ledger: str | None = None
+    """The file of keys, limits and spend; None: the one in the user's folder for state."""
     allow_client_credentials: bool = False
     """Whether a request may carry `api_key`, `api_base` and `extra_headers`."""
     limits: Limits = Limits()
@@ -115,6 +117,7 @@ def read(text: str, name: str = "config.yaml", environ: Mapping[str, str] = os.e
         models=models,
         cache=read_cache(root, litellm, notes),
         master_key=_master_key(root.file.environ, general),
+        ledger=general.text("ledger"),
         allow_client_credentials=bool(general.flag("allow_client_credentials", "allow_client_side_credentials")),
         limits=_limits(root.section("limits"), general),
         routing=with_fallbacks(routing, router, litellm, models),
