@@ -41,14 +41,25 @@ class Place:
 
     def first(self) -> str:
         plan = self.plan()
+        plan.ask()
         plan.answered()
         return plan.deployment.id
+
+    def fail(self, error: OstinatoError | None = None) -> str:
+        """Return who failed a call that gave up at once."""
+        plan = self.plan(num_retries=0)
+        plan.ask()
+        failed = plan.deployment.id
+        plan.failed(error or BROKEN)
+        return failed
 
 
 def drive(plan: Plan, error: OstinatoError) -> list[tuple[str, float]]:
     """Return whom a plan asks, and after how long, when everybody answers with `error`."""
-    asked, delay = [(plan.deployment.id, 0.0)], plan.failed(error)
+    asked: list[tuple[str, float]] = []
+    delay: float | None = 0.0
     while delay is not None:
+        plan.ask()
         asked.append((plan.deployment.id, delay))
         delay = plan.failed(error)
     return asked
@@ -96,9 +107,7 @@ def test_a_key_that_is_refused_leaves_the_call_to_the_others() -> None:
 
 def test_a_deployment_that_failed_rests_and_comes_back_by_itself() -> None:
     place = Place(routing=Routing(cooldown_s=5))
-    plan = place.plan()
-    failed = plan.deployment.id
-    plan.failed(BROKEN)
+    failed = place.fail()
     others = {place.first() for _ in range(3)}
     place.clock.advance(5.1)
 
@@ -109,11 +118,11 @@ def test_a_deployment_that_failed_rests_and_comes_back_by_itself() -> None:
 
 def test_after_a_rest_one_call_tries_and_the_others_keep_away() -> None:
     place = Place()
-    plan = place.plan()
-    failed = plan.deployment.id
-    plan.failed(BROKEN)
+    failed = place.fail()
     place.clock.advance(6)
-    trying, meanwhile = place.plan(), place.plan()
+    trying = place.plan()
+    trying.ask()
+    meanwhile = place.plan()
 
     assert trying.deployment.id == failed
     assert meanwhile.deployment.id != failed
@@ -124,7 +133,7 @@ def test_one_that_fails_whenever_it_comes_back_rests_longer_each_time() -> None:
     state = place.router.health.state(place.alias.deployments[0])
     rests = []
     for _ in range(6):
-        place.plan().failed(BROKEN)
+        place.fail()
         rests.append(state.rests_until_s - place.clock())
         place.clock.now = state.rests_until_s
 
@@ -135,6 +144,8 @@ def test_calls_that_fail_together_are_one_failure() -> None:
     place = Place(1)
     plans = [place.plan(num_retries=0) for _ in range(5)]
     for plan in plans:
+        plan.ask()
+    for plan in plans:
         place.clock.advance(0.01)
         plan.failed(BROKEN)
 
@@ -142,13 +153,33 @@ def test_calls_that_fail_together_are_one_failure() -> None:
     assert (state.rests, state.failures) == (1, 5)
 
 
+def test_who_joined_a_call_that_failed_moves_on_and_holds_it_against_nobody() -> None:
+    place = Place()
+    leader, follower = place.plan(), place.plan()
+    leader.ask()
+    delays = [plan.failed(BROKEN) for plan in (follower, leader)]
+
+    assert delays == [0.0, 0.0]
+    assert leader.deployment is follower.deployment
+    assert [state.failures for state in place.router.health.states.values()] == [1]
+
+
+def test_a_call_that_the_cache_answers_takes_no_try_from_one_that_comes_back() -> None:
+    place = Place()
+    failed = place.fail()
+    place.clock.advance(6)
+    place.plan()
+
+    assert place.plan().deployment.id == failed
+
+
 def test_an_answer_ends_what_was_held_against_it() -> None:
     place = Place(1, Routing(cooldown_s=1))
     for _ in range(2):
-        place.plan().failed(BROKEN)
+        place.fail()
         place.clock.advance(9)
-    place.plan().answered()
-    place.plan().failed(BROKEN)
+    place.first()
+    place.fail()
 
     state = place.router.health.states["d0"]
     assert state.rests == 1
@@ -157,11 +188,11 @@ def test_an_answer_ends_what_was_held_against_it() -> None:
 
 def test_some_failures_a_minute_may_be_allowed() -> None:
     place = Place(1, Routing(allowed_fails=2))
-    place.plan().failed(BROKEN)
+    place.fail()
     place.clock.advance(61)
     rested = []
     for _ in range(3):
-        place.plan().failed(BROKEN)
+        place.fail()
         rested.append(place.router.health.rests(place.alias.deployments[0]))
 
     assert rested == [False, False, True]
@@ -169,9 +200,8 @@ def test_some_failures_a_minute_may_be_allowed() -> None:
 
 def test_a_rate_limit_rests_at_once_and_as_long_as_the_vendor_says() -> None:
     place = Place(routing=Routing(allowed_fails=9))
-    plan = place.plan()
-    limited = plan.deployment
-    plan.failed(RateLimitError("slow down", retry_after=30))
+    name = place.fail(RateLimitError("slow down", retry_after=30))
+    limited = next(deployment for deployment in place.alias.deployments if deployment.id == name)
     place.clock.advance(29)
 
     assert place.router.health.rests(limited)
@@ -182,7 +212,9 @@ def test_a_rate_limit_rests_at_once_and_as_long_as_the_vendor_says() -> None:
 def test_the_wait_that_one_vendor_asks_for_is_not_waited_for_another() -> None:
     place = Place(2)
     plan = place.plan(num_retries=1)
+    plan.ask()
     plan.failed(BROKEN)
+    plan.ask()
     delay = plan.failed(RateLimitError("slow down", retry_after=30))
 
     assert delay == 0.5
@@ -190,9 +222,7 @@ def test_the_wait_that_one_vendor_asks_for_is_not_waited_for_another() -> None:
 
 def test_a_resting_deployment_is_skipped_while_another_is_awake() -> None:
     place = Place(2)
-    first = place.plan()
-    resting = first.deployment.id
-    first.failed(Timeout("slow"))
+    resting = place.fail(Timeout("slow"))
     asked = drive(place.plan(num_retries=0), BROKEN)
 
     assert resting not in [name for name, _ in asked]
@@ -205,28 +235,31 @@ def test_when_all_rest_the_call_is_made_all_the_same() -> None:
     assert place.plan().deployment is not None
 
 
-def test_when_all_rest_and_somebody_else_can_answer_nobody_is_asked() -> None:
-    place = Place(2)
+@pytest.mark.parametrize("fallbacks", [{"gpt": ("claude",)}, {"*": ("claude",)}])
+def test_when_all_rest_and_somebody_else_can_answer_nobody_is_asked(fallbacks: dict[str, tuple[str, ...]]) -> None:
+    place = Place(2, Routing(fallbacks=fallbacks))
     drive(place.plan(num_retries=0), BROKEN)
+    plan = place.plan()
 
-    with pytest.raises(ServiceUnavailableError, match="'gpt'"):
-        place.plan(last=False)
+    with pytest.raises(ServiceUnavailableError, match="'gpt'") as caught:
+        plan.ask()
+    assert plan.failed(caught.value) is None
+    assert place.router.fallbacks("gpt", caught.value) == ("claude",)
+    place.plan(last=True).ask()
+    place.clock.advance(60)
+    place.plan().ask()
 
 
 def test_cooldowns_can_be_turned_off() -> None:
     place = Place(routing=Routing(cooldown_s=0))
-    plan = place.plan()
-    failed = plan.deployment.id
-    plan.failed(BROKEN)
+    failed = place.fail()
 
     assert place.first() == failed
 
 
 def test_what_was_learned_outlives_a_new_configuration() -> None:
     place = Place()
-    plan = place.plan()
-    failed = plan.deployment.id
-    plan.failed(BROKEN)
+    failed = place.fail()
     renewed = Router(Routing(cooldown_s=9), place.router.health)
 
     assert renewed.plan(place.alias, PREFIX).deployment.id != failed

@@ -122,7 +122,18 @@ class Health:
 class Plan:
     """One call's way through the deployments of an alias."""
 
-    __slots__ = ("_asked_s", "_dice", "_health", "_order", "_policy", "_retries", "_routing", "_tried", "deployment")
+    __slots__ = (
+        "_asked_s",
+        "_barred",
+        "_dice",
+        "_health",
+        "_order",
+        "_policy",
+        "_retries",
+        "_routing",
+        "_tried",
+        "deployment",
+    )
 
     def __init__(
         self,
@@ -139,44 +150,57 @@ class Plan:
         self._policy = RetryPolicy(num_retries)
         self._retries = 0
         self._tried: set[str] = set()
-        self._asked_s = 0.0
-        self.deployment: Deployment = self._ask(self._rested(order))
+        self._asked_s: float | None = None
+        self._barred: OstinatoError | None = None
+        self.deployment: Deployment = self._choose(order)
         """Whom to ask now."""
+
+    def ask(self) -> None:
+        """Say that the deployment is asked now: the cache did not answer, and nobody else is at it.
+
+        Raises: ServiceUnavailableError: nobody here is well, and somebody else can answer.
+        """
+        if self._barred is not None:
+            raise self._barred
+        self._asked_s = self._health.asked(self.deployment, self._routing)
 
     def answered(self) -> None:
         """Say that the deployment answered."""
-        self._health.answered(self.deployment)
+        if self._asked_s is not None:
+            self._health.answered(self.deployment)
 
     def failed(self, error: OstinatoError) -> float | None:
         """Say that the deployment failed. Return the seconds to wait before asking `deployment`, None to give up.
 
-        Each deployment that does not rest is asked once, without waiting; then the retries begin.
+        Each deployment that does not rest is asked once, without waiting; then the retries begin. What failed for
+        somebody else, whom this call had joined, is held against nobody once more.
         """
-        if not is_deployments_fault(error):
+        if self._barred is not None or not is_deployments_fault(error):
             return None
-        self._health.failed(self.deployment, error, self._asked_s, self._routing)
+        if self._asked_s is not None:
+            self._health.failed(self.deployment, error, self._asked_s, self._routing)
+            self._asked_s = None
         untried = [deployment for deployment in self._order if deployment.id not in self._tried]
         awake = [deployment for deployment in untried if not self._health.rests(deployment)]
         if awake or (untried and not error.retryable):
-            self.deployment = self._ask(self._rested(awake or untried))
+            self.deployment = self._choose(awake or untried)
             return 0.0
-        following = self._rested(self._order)
-        if following is not self.deployment:
+        before, self.deployment = self.deployment, self._choose(self._order)
+        if self.deployment is not before:
             error = APIConnectionError(error.message, retryable=error.retryable)  # its `retry_after` is not this one's
         delay_s = retry_delay(error, self._retries, self._policy, self._dice)
-        if delay_s is not None:
-            self._retries += 1
-            self.deployment = self._ask(following)
+        self._retries += 1
         return delay_s
 
-    def _rested(self, deployments: list[Deployment]) -> Deployment:
-        """Return the first that does not rest, else the one that is the nearest to the end of it."""
-        return min(deployments, key=self._health.rests_until)
+    def bar(self, error: OstinatoError) -> None:
+        """Answer with `error` instead of asking anybody."""
+        self._barred = error
 
-    def _ask(self, deployment: Deployment) -> Deployment:
-        self._tried.add(deployment.id)
-        self._asked_s = self._health.asked(deployment, self._routing)
-        return deployment
+    def _choose(self, deployments: list[Deployment]) -> Deployment:
+        """Return the first that does not rest, else the one that is the nearest to the end of it."""
+        chosen = min(deployments, key=self._health.rests_until)
+        self._tried.add(chosen.id)
+        return chosen
 
 
 class Router:
@@ -194,19 +218,25 @@ class Router:
         self.health = health or Health()
         self._dice = dice
 
-    def plan(self, alias: Alias, prefix: bytes | None, *, num_retries: int | None = None, last: bool = True) -> Plan:
+    def plan(
+        self, alias: Alias, prefix: bytes | None, *, num_retries: int | None = None, last: bool | None = None
+    ) -> Plan:
         """Return the way of a call whose prompt begins with `prefix` (`affinity.prefix_of`), None where by chance.
 
-        With `last` False somebody else can answer: then nobody is asked while all deployments rest.
-
-        Raises: ServiceUnavailableError: that is so.
+        `last` says that nobody stands in for the alias; None: as it is configured. Where somebody does, and every
+        deployment rests, `Plan.ask` raises.
         """
         order = ranked(alias.deployments, prefix if prefix is not None else self._drawn())
-        if not last and all(map(self.health.rests, order)):
-            raise ServiceUnavailableError(f"every deployment of {alias.name!r} rests after a failure")
         if num_retries is None:
             num_retries = order[0].params.get("num_retries", self.routing.num_retries)
-        return Plan(order, self.health, self.routing, self._dice, num_retries)
+        resting = all(map(self.health.rests, order))
+        plan = Plan(order, self.health, self.routing, self._dice, num_retries)
+        if last is None:
+            last = not (alias.name in self.routing.fallbacks or "*" in self.routing.fallbacks)
+        if resting and not last:
+            why = f"every deployment of {alias.name!r} rests after a failure"
+            plan.bar(ServiceUnavailableError(why, retryable=False))
+        return plan
 
     def _drawn(self) -> bytes:
         return int(self._dice() * 2**64).to_bytes(9, "big")
