@@ -8,6 +8,7 @@ from typing import Any
 
 from ostinato.errors import ConfigurationError
 from ostinato.gateway.config import Config
+from ostinato.gateway.tally import Tally
 
 
 class PlainApp:
@@ -71,9 +72,9 @@ class PlainApp:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-def build_app(config: Config) -> PlainApp:
+def build_app(config: Config, tally: Tally) -> PlainApp:
     return PlainApp(config)
 
 
-def build_none(config: Config) -> PlainApp:
+def build_none(config: Config, tally: Tally) -> PlainApp:
     raise ConfigurationError("this cannot be built")

@@ -79,7 +79,9 @@ def test_health_tells_who_failed_and_asks_nobody() -> None:
     router = Router(CONFIG.routing)
     plan = router.plan(CONFIG.models.find("gpt"), b"prefix")
     failed = plan.deployment.id
+    plan.ask()
     plan.failed(InternalServerError("down"))
+    plan.ask()
     plan.answered()
     told = health(CONFIG.models, router.health)
 
@@ -92,7 +94,4 @@ def test_health_tells_who_failed_and_asks_nobody() -> None:
 
 def test_a_failing_store_is_told_and_turns_nobody_away() -> None:
     assert readiness(None) == {"status": "healthy", "cache": None}
-    assert readiness({"store_errors": 3, "store": {"entries": 7}}) == {
-        "status": "healthy",
-        "cache": {"store_errors": 3, "entries": 7},
-    }
+    assert readiness(3) == {"status": "healthy", "cache": {"store_errors": 3}}

@@ -32,7 +32,7 @@ HOT = 50
 """Prompts that are asked again and again."""
 MOST_GROWTH = 0.05
 """How much of its memory the process may grow by between the middle and the end."""
-APP = "ostinato.gateway.app:build_app"
+APP = "ostinato.gateway.endpoints:build_app"
 CONFIG = """
 model_list:
   - {{model_name: gpt, params: {{model: openai/gpt-4o, api_base: "{openai}", api_key: any}}}}

@@ -6,20 +6,24 @@ to `rest`, an ASGI application beside this one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ostinato.errors import APIError, InternalServerError, NotFoundError, OstinatoError
 from ostinato.gateway.admit import admit
 from ostinato.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from ostinato.gateway.headers import plain_headers
+from ostinato.gateway.service import Service
+from ostinato.gateway.tally import SHARE_S
 from ostinato.wire.dialects import find_dialect
 
 if TYPE_CHECKING:
-    from ostinato.gateway.service import Service
+    from ostinato.gateway.config import Config
 
 Handler = Callable[["Service", Exchange], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -51,6 +55,8 @@ class Route(msgspec.Struct, frozen=True):
     """Whether paths below it are its own as well."""
     open: bool = False
     """Whether anybody may ask, without a key."""
+    path: str = ""
+    """Where it is, without a prefix: the application knows."""
 
 
 PREFIXES = ("", "/v1", "/v1/v1")
@@ -62,7 +68,8 @@ class Gateway:
 
     def __init__(self, service: Service, routes: Mapping[str, Route], rest: App | None = None) -> None:
         self.service = service
-        self._routes = {prefix + path: route for path, route in routes.items() for prefix in PREFIXES}
+        placed = {path: replace(route, path=path) for path, route in routes.items()}
+        self._routes = {prefix + path: route for path, route in placed.items() for prefix in PREFIXES}
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +88,7 @@ class Gateway:
         dialect = find_dialect(route.dialect if route is not None else _dialect_of(scope))
         exchange = Exchange(scope, receive, send, dialect, service.config.limits)
         exchange.parameter = parameter
+        began_s = service.watch.begin()
         try:
             if route is None:
                 await self._answer_rest(exchange)
@@ -97,6 +105,8 @@ class Gateway:
             await exchange.refuse(ours)
             if exchange.begun:
                 raise
+        finally:
+            service.watch.end(exchange, "other" if route is None else route.path, began_s)
 
     def _find(self, path: str) -> tuple[Route | None, str]:
         """Return the route of a path with a slash or a name at its end."""
@@ -140,20 +150,40 @@ class Gateway:
                 if message["status"] == 404:
                     raise NotFoundError(f"nothing is at {scope['path']!r}")
                 exchange.begun = True
+                exchange.status = message["status"]
                 message = {**message, "headers": [*message.get("headers", ()), *told]}
             await exchange._send(message)
 
         await self._rest(scope, exchange._receive, send)
 
+    async def reload(self, config: Config) -> None:
+        """Answer by another configuration from here on; what is being answered goes on as it began.
+
+        Raises: ConfigurationError: it cannot be; then nothing has changed.
+        """
+        before = self.service
+        self.service = Service(config, before=before)
+        if before.cache is not None and before.cache is not self.service.cache:
+            await before.cache.aclose()  # who still uses it opens it again
+
     async def _live(self, receive: Receive, send: Send) -> None:
+        sharing = asyncio.create_task(self._share())
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             else:
+                sharing.cancel()
                 await self.service.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _share(self) -> None:
+        """Leave what is counted for the other workers, as long as this one lives."""
+        while self.service.watch.tally.shared:
+            self.service.look()
+            self.service.watch.tally.share()
+            await asyncio.sleep(SHARE_S)
 
 
 def _dialect_of(scope: Scope) -> str:

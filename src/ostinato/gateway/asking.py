@@ -91,7 +91,7 @@ async def _told(service: Service, ask: Ask, alias: Alias) -> Told:
         raise
 
 
-async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: bool = True) -> Told:
+async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: bool | None = None) -> Told:
     """Return the answer of an alias's deployments, as the router plans it.
 
     Raises: OstinatoError: of the deployment that was asked last.
@@ -99,6 +99,7 @@ async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: boo
     plan = service.router.plan(alias, prefix_of(ask.body), last=last)
     while True:
         try:
+            plan.ask()
             told = await service.relay.answer(ask, plan.deployment)
         except OstinatoError as error:
             delay_s = plan.failed(error)
@@ -107,12 +108,12 @@ async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: boo
             if delay_s:
                 await asyncio.sleep(delay_s)
         else:
-            if told.cache == "miss":
-                plan.answered()
+            plan.answered()
             return told
 
 
 async def _send(exchange: Exchange, told: Told) -> None:
+    exchange.told = told
     headers = told_headers(exchange.call_id, told)
     if told.events is not None:
         await exchange.reply_events(headers, told.events)

@@ -16,6 +16,7 @@ from ostinato.errors import BadRequestError, OstinatoError, RequestTooLargeError
 from ostinato.gateway.headers import CLOSE, EVENTS, JSON, Pairs, error_headers
 
 if TYPE_CHECKING:
+    from ostinato.client.relay import Told
     from ostinato.gateway.admit import Caller
     from ostinato.gateway.config import Limits
     from ostinato.wire.dialects import Dialect
@@ -49,6 +50,8 @@ class Exchange:
         "left",
         "parameter",
         "scope",
+        "status",
+        "told",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, dialect: Dialect, limits: Limits) -> None:
@@ -62,6 +65,10 @@ class Exchange:
         """What stands in the path behind the route."""
         self.begun = False
         """Whether the answer has begun."""
+        self.status = 0
+        """Of the answer; 0: none has begun."""
+        self.told: Told | None = None
+        """What a model or the cache answered."""
         self.left = False
         self._receive = receive
         self._send = send
@@ -109,6 +116,7 @@ class Exchange:
     async def reply(self, status: int, headers: Pairs, body: bytes) -> None:
         """Send a whole answer."""
         self.begun = True
+        self.status = status
         length = (b"content-length", b"%d" % len(body))
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
@@ -125,6 +133,7 @@ class Exchange:
         loop, patience = asyncio.get_running_loop(), self._limits.write_timeout_s
         async with aclosing(events):  # type: ignore[type-var]  # what yields is a generator
             self.begun = True
+            self.status = 200
             await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
             try:
                 async with asyncio.timeout(None) as writing:

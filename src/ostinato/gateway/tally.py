@@ -44,6 +44,7 @@ METRICS = {
         Metric("tokens", "counter", "Tokens that vendors counted, of answers that were paid.", ("model", "kind")),
         Metric("cost_dollars", "counter", "What vendors took.", ("model",)),
         Metric("saved_dollars", "counter", "What the two caches saved.", ("model", "by")),
+        Metric("prompt_write_dollars", "counter", "What writes to prompt caches took beyond reads.", ("model",)),
         Metric("upstream_calls", "counter", "Requests to deployments, retries included.", ("deployment", "outcome")),
         Metric("deployment_rests", "gauge", "Workers in which a deployment rests.", ("deployment",)),
         Metric("in_flight", "gauge", "Requests being answered.", ()),
@@ -73,6 +74,11 @@ class Tally:
         self._dirty = False
         if self._file is not None:
             self._go_on_from(_read(self._file))
+
+    @property
+    def shared(self) -> bool:
+        """Whether there are other workers."""
+        return self._file is not None
 
     def count(self, name: str, labels: Labels, amount: float = 1) -> None:
         """Add to a counter."""

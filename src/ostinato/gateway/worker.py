@@ -21,8 +21,10 @@ from ostinato.gateway import config as configuration
 from ostinato.gateway.config import Config
 from ostinato.gateway.logs import say, set_up
 from ostinato.gateway.server import App, run
+from ostinato.gateway.tally import Tally
 
-APP = "ostinato.gateway.app:build_app"
+APP = "ostinato.gateway.endpoints:build_app"
+"""What makes the application of a configuration and of where to count."""
 WRONG_CONFIG = 78
 """How a worker ends whose configuration cannot be (EX_CONFIG): to start it again would not help."""
 READY = b"ready\n"
@@ -70,11 +72,11 @@ def _read_orders(handle: int) -> Orders:
     return msgspec.json.decode(exactly(int.from_bytes(exactly(4), "big")), type=Orders)
 
 
-def build(config: Config, app: str = APP) -> App:
+def build(config: Config, app: str = APP, tally: Tally | None = None) -> App:
     """Return the app for a configuration, with the variables set that it names."""
     os.environ.update(config.environment)
     module, _, name = app.partition(":")
-    return cast("App", getattr(import_module(module), name)(config))
+    return cast("App", getattr(import_module(module), name)(config, tally or Tally()))
 
 
 async def reload(app: App, load: Callable[[], Config]) -> None:
@@ -114,7 +116,7 @@ def main() -> None:
     listener = socket.socket(fileno=orders.listener)
     try:
         config = _read(orders.text, orders.path)
-        app = build(config, orders.app)
+        app = build(config, orders.app, Tally(orders.shared, orders.index))
     except ConfigurationError as error:
         say("cannot start", level=logging.ERROR, why=str(error))
         sys.exit(WRONG_CONFIG)

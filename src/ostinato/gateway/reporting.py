@@ -1,0 +1,69 @@
+"""The paths on which a gateway tells of itself: models, health, metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from ostinato.errors import PermissionDeniedError
+from ostinato.gateway import operations
+from ostinato.gateway.headers import plain_headers
+from ostinato.gateway.models import MAX_NAME
+
+if TYPE_CHECKING:
+    from ostinato.gateway.exchange import Exchange
+    from ostinato.gateway.service import Service
+
+
+async def models(service: Service, exchange: Exchange) -> None:
+    """List the models that the caller may use, or tell of the one that the path names."""
+    listed, may_use = service.config.models, exchange.caller.may_use
+    name = exchange.parameter
+    if name:
+        if not may_use(name):
+            raise PermissionDeniedError(f"this key may not use model {name[:MAX_NAME]!r}")
+        told = operations.one_model(listed, name)
+    else:
+        told = operations.list_models(listed)
+        told["data"] = [row for row in told["data"] if may_use(row["id"])]
+    await exchange.reply_json(told, plain_headers(exchange.call_id))
+
+
+async def model_info(service: Service, exchange: Exchange) -> None:
+    """Tell the facts and prices of the caller's models, or of the one with `?litellm_model_id=`."""
+    asked = parse_qs(exchange.scope["query_string"].decode("latin-1")).get("litellm_model_id")
+    told = operations.model_info(service.config.models, asked[0] if asked else None)
+    told["data"] = [row for row in told["data"] if exchange.caller.may_use(row["model_name"])]
+    await exchange.reply_json(told, plain_headers(exchange.call_id))
+
+
+async def health(service: Service, exchange: Exchange) -> None:
+    """Tell which deployments answer."""
+    _require_admin(exchange)
+    told = operations.health(service.config.models, service.router.health)
+    await exchange.reply_json(told, plain_headers(exchange.call_id))
+
+
+async def readiness(service: Service, exchange: Exchange) -> None:
+    """Tell that requests are taken."""
+    cache = service.cache
+    told = operations.readiness(None if cache is None else cache.counters.store_errors)
+    await exchange.reply_json(told, plain_headers(exchange.call_id))
+
+
+async def liveness(_service: Service, exchange: Exchange) -> None:
+    """Tell that somebody is here."""
+    await exchange.reply_json("I'm alive!", plain_headers(exchange.call_id))
+
+
+async def metrics(service: Service, exchange: Exchange) -> None:
+    """Tell Prometheus what all workers counted."""
+    _require_admin(exchange)
+    service.look()
+    body, kind = service.watch.tally.exposition()
+    await exchange.reply(200, [(b"content-type", kind.encode()), *plain_headers(exchange.call_id)], body)
+
+
+def _require_admin(exchange: Exchange) -> None:
+    if not exchange.caller.admin:
+        raise PermissionDeniedError("only the master key may see this")
