@@ -12,7 +12,8 @@
 // - with --certificate it speaks TLS;
 // - a container read tells how much is in it, when asked to (x-ms-resource-usage);
 // - connections are kept alive;
-// - GET /__requests: what was asked since the last time, as "VERB path" each;
+// - GET /__requests: what was asked since the last time, as "VERB path" each, without the account's description,
+//   which an SDK asks for when it likes;
 // - POST /__fault: the next `times` requests whose path holds `only` ("/docs" unless said; "" for all) first wait
 //   `delay_ms`, and then either lose their connection (`lose`: "request" before anything is done, "answer" after it),
 //   or are answered `status` with `retry_after_ms` and `substatus`, or, without either, go on as they are. With
@@ -173,7 +174,7 @@ const door = (req, res) => {
     });
     return;
   }
-  requests.push(`${req.method} ${req.url}`);
+  if (req.url !== "/") requests.push(`${req.method} ${req.url}`);
   const due = req.url.includes(fault.only) ? nextFault() : undefined;
   if (!due) return serve(req, res);
   setTimeout(suffer, due.delay_ms ?? 0, req, res, due);

@@ -27,7 +27,7 @@ def name() -> str:
 
 
 SET = "store.get(key_of(0)); store.set(key_of(0), b'v')"
-NEVER_READ = {"a script that never read", "an event loop that never read"}
+NEVER_READ = {"a script that never read", "an event loop that never read", "a worker"}
 """They open the container while the process ends, where the SDK cannot check its health any more, and says so."""
 PROGRAMS = {
     "a script": SET,
@@ -55,6 +55,8 @@ sys.exit(worker.exitcode)
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_was_set_is_there_when_it_has_ended(cosmos: CosmosEmulator, name: str, program: str) -> None:
+    if program in NEVER_READ and sys.version_info[:2] == (3, 12) and sys.version_info.micro < 2:
+        pytest.skip("this Python starts no thread in a process that is ending, and the SDK's client needs one")
     code = f"""
 import asyncio, gc, multiprocessing, sys
 from ostinato.caching.stores.cosmos import CosmosStore

@@ -27,7 +27,7 @@ class CosmosStore:
     """A store in one container of an account, which is made if it is missing.
 
     `set` returns at once and is written by one thread; this process finds it meanwhile. What waits is written
-    at the interpreter's exit, when an event loop ends, by `flush` and by `close`.
+    at the interpreter's exit, by `flush` and by `close`.
 
     An answer that takes longer than `timeout_ms` is none. 429, 449 and 503 are asked again within it, as soon
     as the service says. After three failures in a row nobody asks for five seconds.
@@ -65,7 +65,7 @@ class CosmosStore:
         self._clock = clock
         self._container = Container(account, database_id, container_id, timeout_s=timeout_ms / 1000, clock=clock)
         self._behind = Behind(self._container.send, clock=clock, name="ostinato-cosmos-writer")
-        self._loops = Loops(self._container, self._behind.flush)
+        self._loops = Loops(self._container)
         self._too_large = 0
         # Runs when the store is collected, and when the interpreter ends.
         weakref.finalize(self, _end, self._behind, self._container)

@@ -103,9 +103,6 @@ class Account:
             # None at all; 0 would mean the nine that the SDK does by itself.
             "retry_throttle_total": -1,
             "retry_total": 0,
-            "retry_connect": 0,
-            "retry_read": 0,
-            "retry_status": 0,
         }
 
 

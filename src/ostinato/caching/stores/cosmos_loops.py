@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from ostinato.caching.stores.cosmos_account import OPEN_S
@@ -28,9 +27,8 @@ class Loops:
     with them its client; `flush` is called before, in a thread.
     """
 
-    def __init__(self, container: Container, flush: Callable[[], None]) -> None:
+    def __init__(self, container: Container) -> None:
         self._container = container
-        self._flush = flush
         self._readers: dict[Key, _Reader] = {}
 
     async def read(self, key: bytes) -> Item | None:
@@ -115,8 +113,6 @@ class Loops:
             yield
         finally:
             self._readers.pop(key, None)
-            with contextlib.suppress(StoreError):
-                await asyncio.to_thread(self._flush)
             client, reader.client, reader.proxy = reader.client, None, None
             if client is not None:
                 await client.close()
