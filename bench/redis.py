@@ -24,7 +24,7 @@ import ostinato
 from bench.hits import MODEL, Call, DictFloor, small
 from ostinato import Cache
 from ostinato.testing.emulator import Emulator
-from tests.stores.redis_server import RedisServer, binaries, version
+from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
 CALLS = 500
 TASKS = 32
@@ -59,9 +59,10 @@ class Bench:
         self.call: Call = small()
         self.url = server.url
         self.cache = Cache.redis(server.url)
+        self.near = Cache.redis(server.url, near_bytes=2**20)
         self.memory = Cache.memory()
         self.hash = DictFloor(b"").key
-        for cache in (self.cache, self.memory):
+        for cache in (self.cache, self.near, self.memory):
             ostinato.completion(MODEL, **self.call, cache=cache)
             cache.flush()
         ((_, self.entry),) = self.cache.store.scan()
@@ -79,6 +80,21 @@ class Bench:
 
     def sync(self) -> tuple[Timing, Timing]:
         return timed(lambda: self.ask(self.cache)), timed(self.bare)
+
+    def nearby(self) -> tuple[Timing, Timing]:
+        self.warm()
+        return timed(lambda: self.ask(self.near)), timed(lambda: self.ask(self.memory))
+
+    def nearby_awaited(self) -> tuple[Timing, Timing]:
+        async def run() -> tuple[Timing, Timing]:
+            return await atimed(lambda: self.aask(self.near)), await atimed(lambda: self.aask(self.memory))
+
+        self.warm()
+        return asyncio.run(run())
+
+    def warm(self) -> None:
+        """Have the entry near: the server has to report before anything is kept."""
+        wait_until(lambda: self.ask(self.near) and self.near.store.stats()["near"]["entries"])
 
     def awaited(self, tasks: int = 1) -> tuple[Timing, Timing]:
         async def run() -> tuple[Timing, Timing]:
@@ -108,6 +124,8 @@ def main() -> None:
             ("hit", 1.3, bench.sync),
             ("hit, awaited", 1.3, bench.awaited),
             (f"hit, awaited by {TASKS} tasks", 1.3, lambda: bench.awaited(TASKS)),
+            ("near hit, beside a memory hit", 1.5, bench.nearby),
+            ("near hit, awaited, beside memory", 1.5, bench.nearby_awaited),
         ]
         print(f"{version(binary)}; an entry of {len(bench.entry)} bytes")
         pairs: dict[str, list[tuple[Timing, Timing]]] = {name: [] for name, _, _ in rows}
@@ -118,6 +136,7 @@ def main() -> None:
             report(name, goal, pairs[name])
         bench.client.close()
         bench.cache.close()
+        bench.near.close()
 
 
 if __name__ == "__main__":

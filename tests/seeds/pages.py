@@ -7,6 +7,7 @@ of a `def` all up to its `return`.
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ _FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _BEGINS = re.compile(r"(from (litellm|openai)|import litellm|cost = )")
 _PROSE = re.compile(r".*[\u3000-\u9fff]|- |model_list:")
 _PLACEHOLDER = re.compile(r'^(os\.environ\["\w+"\] = )""$', re.MULTILINE)
-_REDIS = re.compile(r'Cache\(type="redis", .*\)')
+_BRACKETED = re.compile(r"=<(host|port|password)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,10 @@ class Snippet:
         return "from openai import" in self.code
 
     def run(self, namespace: dict[str, object]) -> dict[str, object]:
-        """Run it with `litellm` renamed, its placeholders filled in and memory in place of Redis."""
-        code = _PLACEHOLDER.sub(r'\1"any"', self.code)
-        code = _REDIS.sub('Cache(type="memory")', re.sub(r"\blitellm\b", "ostinato", code))
+        """Run it with `litellm` renamed and its placeholders filled in: those of Redis from the environment."""
+        code = _PLACEHOLDER.sub(r'\1"any"', re.sub(r"\blitellm\b", "ostinato", self.code))
+        code = _BRACKETED.sub(lambda found: f"=os.environ['REDIS_{found[1].upper()}']", code)
+        namespace.setdefault("os", os)
         exec(compile(code, f"line {self.line}", "exec"), namespace)
         return namespace
 

@@ -1,12 +1,12 @@
 """Scripts written for LiteLLM run as they are, but for the name of the package.
 
-Redis comes with its own issue: memory stands in its place here. So does the gateway, which the snippets for
-LiteLLM's proxy are for.
+The snippets for LiteLLM's proxy wait for the gateway.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ import ostinato
 from ostinato import completion_cost
 from ostinato.testing.emulator import Emulator, Reply
 from tests.seeds.pages import PROMPT_CACHING_PAGE, REDIS_PAGE, Snippet, page, snippet, snippets
+from tests.stores.redis_server import PASSWORD, RedisServer, binaries, version
 
 CLAUDE = "claude-3-5-sonnet-20240620"
 INPUT, OUTPUT, WRITTEN = Decimal("0.000003"), Decimal("0.000015"), Decimal("0.00000375")
@@ -36,6 +37,21 @@ def vendors(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setenv(f"{name}_BASE_URL", url)
         monkeypatch.setenv(f"{name}_API_KEY", "any")
+
+
+@pytest.fixture(scope="module", params=binaries(), ids=version)
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with RedisServer(request.param, password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def reached(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> RedisServer:
+    """Let an empty Redis be where the page's variables say."""
+    server.ask("FLUSHALL")
+    for name, value in (("HOST", "127.0.0.1"), ("PORT", str(server.port)), ("PASSWORD", PASSWORD)):
+        monkeypatch.setenv(f"REDIS_{name}", value)
+    return server
 
 
 def run(found: Snippet, **names: Any) -> Any:
@@ -176,7 +192,7 @@ def test_model_info_says_what_the_page_expects_of_it() -> None:
     assert info["supports_prompt_caching"] is (value[1] == "true") is True
 
 
-def test_second_call_of_the_redis_page_is_answered_from_the_cache(emulator: Emulator) -> None:
+def test_second_call_of_the_redis_page_is_answered_from_the_cache(emulator: Emulator, reached: RedisServer) -> None:
     left = run(snippet(REDIS_PAGE, "response1 == response2"))
     first, second = left["response1"], left["response2"]
 
@@ -187,10 +203,13 @@ def test_second_call_of_the_redis_page_is_answered_from_the_cache(emulator: Emul
         "model": "gpt-3.5-turbo",
         "messages": [{"role": "user", "content": "Tell me a joke."}],
     }
+    assert ostinato.cache is not None
+    ostinato.cache.flush()
+    assert reached.ask("DBSIZE") == 1
 
 
 def test_custom_key_of_the_redis_page_is_used(
-    emulator: Emulator, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, capfd: pytest.CaptureFixture[str], reached: RedisServer
 ) -> None:
     left = run(snippet(REDIS_PAGE, "def custom_get_cache_key"), ostinato=ostinato)
     run(snippet(REDIS_PAGE, "cache.get_cache_key = "), **left)
@@ -205,7 +224,7 @@ def test_custom_key_of_the_redis_page_is_used(
     assert len(emulator.calls) == 3
 
 
-def test_hit_shows_what_the_redis_page_shows_of_one() -> None:
+def test_hit_shows_what_the_redis_page_shows_of_one(reached: RedisServer) -> None:
     found = next(found for found in snippets(REDIS_PAGE) if found.code.startswith("{"))
     example = run(Snippet(found.line, f"example = {found.code}"))["example"]
     hit = run(snippet(REDIS_PAGE, "response1 == response2"))["response2"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,3 +50,23 @@ def stored(store: RedisStore, count: int = 3) -> list[bytes]:
         store.set(key, b"value of " + key)
     store.flush()
     return keys
+
+
+def fork(holds: Callable[[], bool]) -> int:
+    """Have a child of this process look whether `holds()`. Return its number."""
+    with warnings.catch_warnings():
+        # Forking beside threads is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if holds() else 1
+        finally:
+            os._exit(code)
+    return child
+
+
+def ended_well(child: int) -> bool:
+    """Wait for a child of `fork`. Return what it saw."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -71,3 +71,8 @@ class TestRedisStoreInACluster(TestRedisStore):
 
     def place(self) -> dict[str, Any]:
         return {"startup_nodes": [{"host": "127.0.0.1", "port": self.servers[0].port}], "password": PASSWORD}
+
+
+class TestRedisStoreWithANearCache(TestRedisStore):
+    def place(self) -> dict[str, Any]:
+        return {**super().place(), "near_bytes": 4 * MEBIBYTE}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import threading
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +17,7 @@ import redis
 from ostinato import Cache
 from ostinato.errors import StoreError
 from ostinato.testing.store_face import KINDS, Face, key_of
-from tests.stores.redis_cases import left, opened, stored
+from tests.stores.redis_cases import ended_well, fork, left, opened, stored
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries, certificate, free_port, version, wait_until
 
 
@@ -233,27 +231,14 @@ def test_a_child_that_was_forked_while_threads_ask_has_connections_of_its_own(se
 
         with ThreadPoolExecutor(4) as pool:
             runs = [pool.submit(hit) for _ in range(4)]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                children = [fork(lambda: all(store.get(key) == b"value of " + key for key in keys)) for _ in range(5)]
-            codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+            children = [fork(lambda: all(store.get(key) == b"value of " + key for key in keys)) for _ in range(5)]
+            well = [ended_well(child) for child in children]
             over.set()
             for run in runs:
                 run.result(20)
 
-        assert codes == [0] * 5
+        assert well == [True] * 5
         assert wrong == []
-
-
-def fork(holds: Any) -> int:
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if holds() else 1
-        finally:
-            os._exit(code)
-    return child
 
 
 def test_nothing_of_a_prompt_or_a_password_is_on_the_server(server: RedisServer) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.behind import Behind
 from ostinato.caching.stores.redis_line import pack
+from ostinato.caching.stores.redis_near import Near
 from ostinato.caching.stores.redis_refusal import refusal
 from ostinato.caching.stores.redis_servers import open_servers
 from ostinato.caching.stores.redis_settings import Settings
@@ -37,6 +38,9 @@ class RedisStore:
     Every question to a server has `timeout_ms`, opening its connection included. After three failures in a row
     a breaker refuses for it, until a probe behind the callers is answered: every 0.5 to 5 s, when there is a call.
 
+    With `near_bytes`, that much of what was found lately is answered from memory, for one second at most after
+    another process changed it: see `Near`.
+
     Stores of the same servers share their connections: one for each thread that asks at the moment, one for each
     event loop.
     """
@@ -61,12 +65,26 @@ class RedisStore:
         )
         # Runs when the store is collected, and when the interpreter ends.
         weakref.finalize(self, self._behind.close)
+        self._near: Near | None = None
+        if settings.near_bytes:
+            # Never a cluster, so there is one.
+            self._node = self.servers.node_of(b"")
+            self._near = Near(self._node.dial, settings.near_bytes, clock)
+            weakref.finalize(self, self._near.close)
 
     def get(self, key: bytes) -> bytes | None:
         waiting = self._behind.find(key)
         if waiting is not None:
             return self._living(*waiting)
         name = self._prefix + key
+        near = self._near
+        if near is not None:
+            value = near.get(key)
+            if value is not None:
+                return value
+            epoch, asked_at = near.epoch, self._clock()
+            replies = self._node.ask_all(_found_and_left(name), 2, monotonic() + self._timeout_s)
+            return _kept(near, key, replies, asked_at, epoch)
         return _value(self._ask(name, pack("GET", name), monotonic() + self._timeout_s))
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
@@ -76,9 +94,16 @@ class RedisStore:
             value, ttl_s = b"", 0.0
         # Never NaN, which no comparison ends.
         self._behind.put(key, value, None if ttl_s is None else self._clock() + max(0.0, ttl_s))
+        if self._near is not None:
+            self._near.forget(key)
 
     def delete(self, key: bytes) -> bool:
-        return self._behind.delete(key, lambda: self._unlink(key))
+        try:
+            return self._behind.delete(key, lambda: self._unlink(key))
+        finally:
+            # Afterwards: a reader may have kept what it found before.
+            if self._near is not None:
+                self._near.forget(key)
 
     def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         waiting = self._behind.waiting(scope)
@@ -92,7 +117,11 @@ class RedisStore:
                     yield key, value
 
     def clear(self, scope: bytes = b"") -> int:
-        return self._behind.clear(lambda: self._sweep(scope))
+        try:
+            return self._behind.clear(lambda: self._sweep(scope))
+        finally:
+            if self._near is not None:
+                self._near.forget_scope(scope)
 
     def flush(self) -> None:
         self._behind.flush()
@@ -105,10 +134,13 @@ class RedisStore:
             "errors": state["failures"] + self._writes.refused,
             "refused": self._writes.refused,
             "oversized": self.oversized,
+            "near": None if self._near is None else self._near.stats(),
         }
 
     def close(self) -> None:
         self._behind.close()
+        if self._near is not None:
+            self._near.close()
         self.servers.holders.discard(self)
         if not self.servers.holders:
             self.servers.close()
@@ -118,6 +150,14 @@ class RedisStore:
         if waiting is not None:
             return self._living(*waiting)
         name = self._prefix + key
+        near = self._near
+        if near is not None:
+            value = near.get(key)
+            if value is not None:
+                return value
+            epoch, asked_at = near.epoch, self._clock()
+            replies = await self._node.aask_all(_found_and_left(name), 2, monotonic() + self._timeout_s)
+            return _kept(near, key, replies, asked_at, epoch)
         return _value(await self._aask(name, pack("GET", name), monotonic() + self._timeout_s))
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
@@ -131,6 +171,8 @@ class RedisStore:
 
     async def aclose(self) -> None:
         await _in_thread(self._behind.close)
+        if self._near is not None:
+            await _in_thread(self._near.close)
         self.servers.holders.discard(self)
         if not self.servers.holders:
             await self.servers.aclose()
@@ -162,8 +204,24 @@ class RedisStore:
         return value if expires_at is None or self._clock() < expires_at else None
 
 
+def _found_and_left(name: bytes) -> bytes:
+    """Return the question for a value and for how long it lives: one round trip."""
+    return pack("GET", name) + pack("PTTL", name)
+
+
+def _kept(near: Near, key: bytes, replies: list[Any], asked_at: float, epoch: int) -> bytes | None:
+    """Return what was found under `key`, kept near for as long as it lives."""
+    value, left_ms = _value(replies[0]), replies[1]
+    if value is not None and isinstance(left_ms, int) and left_ms >= -1:
+        # The server counts on from when it answered, which was after it was asked.
+        near.fill(key, value, None if left_ms == -1 else asked_at + left_ms / 1000, epoch)
+    return value
+
+
 def _value(reply: Any) -> bytes | None:
-    if reply is None or isinstance(reply, bytes):
+    if reply is None:
+        return None
+    if isinstance(reply, bytes):
         return reply
     raise refusal(reply)
 

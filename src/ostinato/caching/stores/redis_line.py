@@ -33,10 +33,12 @@ def pack(*words: bytes | str | int) -> bytes:
 class LineError(Exception):
     """The connection is of no use any more."""
 
-    def __init__(self, problem: str, *, stale: bool = False) -> None:
+    def __init__(self, problem: str, *, stale: bool = False, late: bool = False) -> None:
         super().__init__(problem)
         self.stale = stale
         """Whether the server had hung up before it answered: a new connection may do."""
+        self.late = late
+        """Whether the deadline came before the answer."""
 
 
 class Line:
@@ -66,12 +68,21 @@ class Line:
         return [self._reply(deadline, self._limit_bytes) for _ in range(replies)]
 
     def next_push(self, deadline: float) -> Any:
-        """Return what the server says unasked, or the reply that is due."""
-        return self._reply(deadline, self._limit_bytes, pushes=True)
+        """Return what the server says next, unasked or asked; `UNFINISHED` when that is nothing by the deadline."""
+        try:
+            return self._reply(deadline, self._limit_bytes, pushes=True)
+        except LineError as exc:
+            if exc.late:
+                return UNFINISHED
+            raise
 
     def close(self) -> None:
         """Hang up."""
         self._connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def send(self, packed: bytes, deadline: float) -> None:
+        """Send a command whose reply is read as what comes next."""
+        self._send(packed, deadline)
 
     def _send(self, packed: bytes, deadline: float) -> None:
         try:
@@ -101,7 +112,7 @@ class Line:
             self._wait_until(deadline)
             count: int = self._socket.recv_into(self._buffer)
         except TimeoutError:
-            raise LineError("no answer in time") from None
+            raise LineError("no answer in time", late=True) from None
         except OSError as exc:
             raise LineError(f"the connection broke: {exc.strerror or type(exc).__name__}", stale=True) from exc
         if not count:

@@ -326,6 +326,8 @@ def _placed(named: dict[str, Any], shared: dict[str, Any]) -> Settings:
             raise ConfigurationError("a Unix socket speaks no TLS: leave out ssl")
         return Settings("unix", path=str(named["unix_socket_path"]), **shared)
     if "startup_nodes" in named:
+        if shared.get("near_bytes"):
+            raise ConfigurationError("a near cache follows one server: leave out near_bytes, or tier memory over it")
         if named.get("db"):
             raise ConfigurationError("a cluster has one database, 0: leave out db")
         return Settings("cluster", named["startup_nodes"], **shared)
