@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -232,7 +233,8 @@ def test_wrong_key_is_an_error_that_shows_neither_key(cosmos: CosmosEmulator, ca
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreError, match="Unauthorized") as caught:
         store.get(key_of("k"))
     error = caught.value
-    told = f"{error!r} {caught.getrepr()} {store!r} {store.stats()} {caplog.text}"
+    trace = "".join(traceback.format_exception(error))
+    told = f"{error!r} {trace} {store!r} {store.stats()} {caplog.text}"
     store.close()
 
     assert (error.status_code, error.retryable, error.__cause__, error.__context__) == (401, False, None, None)
