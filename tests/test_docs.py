@@ -180,20 +180,22 @@ def test_every_member_of_a_scripted_reply_is_documented() -> None:
     assert {item.name for item in fields(Reply) if f"`{item.name}`" not in page} == set()
 
 
-def options_of(command: click.Command) -> list[str]:
-    """Return the options of a command and of the commands below it."""
-    below = command.commands.values() if isinstance(command, click.Group) else ()
-    own = [option for parameter in command.params if isinstance(parameter, click.Option) for option in parameter.opts]
-    return [*own, *(option for each in below for option in options_of(each))]
+def named_in(name: str, command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the name and the options of a command, and those of its sub-commands."""
+    yield name
+    yield from (option for parameter in command.params for option in parameter.opts if option.startswith("-"))
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            sub = command.get_command(context, inner)
+            assert sub is not None
+            yield from named_in(f"{name} {inner}", sub, context)
 
 
 def test_every_command_and_option_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     context = click.Context(cli)
-    missing = []
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        missing += [text for text in (f"## ostinato {name}", *options_of(command)) if text not in page]
+    wanted = {*named_in("ostinato", cli, context)} - {"--version"}
 
-    assert missing == []
+    wanted |= {f"## ostinato {name}" for name in cli.list_commands(context)}
+
+    assert {text for text in wanted if text not in page} == set()

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -122,9 +123,9 @@ def test_msgpack_of_another_shape_is_a_counted_miss() -> None:
     cache = Cache(store=shared_store())
     key = cache.tag + bytes(32)
     good = pack(Entry(key[8:], "value", "", 1.0, b"1"))
-    from zlib import crc32
-
-    for payload in (b"\xc0", b"\x91\xc0", b"\xdd\xff\xff\xff\xff", b"\x90", good[5:] + b"\x00"):
+    no_text = good[5:].replace(b"value", b"\xff\xfe\xff\xfe\xff")
+    deep = good[5:-3] + b"\x81\xa1a" + b"\x91" * 100_000
+    for payload in (b"\xc0", b"\x91\xc0", b"\xdd\xff\xff\xff\xff", b"\x90", good[5:] + b"\x00", no_text, deep):
         cache.store.set(key, b"\x01" + crc32(payload).to_bytes(4, "big") + payload)
         assert cache.shelf.recall(key, "value") is None
-    assert cache.counters.broken == 5
+    assert cache.counters.broken == 7

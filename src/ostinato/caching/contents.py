@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
 from ostinato.caching.key import Scope, custom_key
+from ostinato.caching.listing import Listed, listed
 from ostinato.caching.policy import seconds
 from ostinato.caching.record import Entry
 from ostinato.caching.register import arun, run
@@ -48,7 +49,7 @@ class Contents:
         generations = self.shelf.hold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            self.shelf.keep(store_key, entry, self.shelf._jittered(seconds("ttl", ttl) or self.ttl))
+            self.shelf.keep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
     async def aset(self, key: str, value: Any, ttl: float | None = None, tags: Sequence[str] = ()) -> None:
         """Keep a JSON value under `key` for `ttl` seconds, or the cache's own ttl; beside the cache's own `tags`."""
@@ -56,7 +57,7 @@ class Contents:
         generations = await self.shelf.ahold(self.tag, names) if names else None
         if generations is not None or not names:
             store_key, entry = self._value_entry(key, value, generations)
-            await self.shelf.akeep(store_key, entry, self.shelf._jittered(seconds("ttl", ttl) or self.ttl))
+            await self.shelf.akeep(store_key, entry, seconds("ttl", ttl) or self.ttl)
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
@@ -67,6 +68,43 @@ class Contents:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
         deleted = [await self.shelf.store.adelete(self._gone(store_key)) for store_key in self._keys_named(key)]
         return any(deleted)
+
+    def entries(self, namespace: str | None = None) -> Iterator[Listed]:
+        """Yield what there is to know of each entry that would answer, of `namespace` or this cache's own.
+
+        In no order, while the store is read: what is stored meanwhile may miss.
+
+        Raises: StoreError: the store could not go on.
+        """
+        for store_key, size_bytes, entry in self.shelf.walk(self._tag_of(namespace)):
+            if entry is not None and self.shelf.stands(store_key, entry):
+                yield listed(store_key, size_bytes, entry)
+
+    def forget(
+        self, model: str, namespace: str | None = None, on_progress: Callable[[int], object] | None = None
+    ) -> int:
+        """Forget every answer of `model`, named as the calls named it, and return how many there were.
+
+        Every entry of the namespace is read for it; `on_progress` is told how many were, now and then and at the end.
+        """
+        seen = forgotten = 0
+        for store_key, _, entry in self.shelf.walk(self._tag_of(namespace)):
+            seen += 1
+            if entry is not None and entry.model == model:
+                forgotten += self.shelf.store.delete(self._gone(store_key))
+            if on_progress is not None and seen % 100 == 0:
+                on_progress(seen)
+        if on_progress is not None:
+            on_progress(seen)
+        return forgotten
+
+    async def aforget(
+        self, model: str, namespace: str | None = None, on_progress: Callable[[int], object] | None = None
+    ) -> int:
+        """Forget every answer of `model`, named as the calls named it, and return how many there were."""
+        import asyncio  # the caller's loop has loaded it; a program without one never does
+
+        return await asyncio.to_thread(self.forget, model, namespace, on_progress)
 
     def clear(self, namespace: str | None = None) -> int:
         """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
@@ -95,8 +133,8 @@ class Contents:
     def shred(self, namespace: str | None = None) -> int:
         """Make every entry of `namespace`, this cache's own unless given, unreadable for ever, then forget them.
 
-        Its data keys are deleted first, with one write. In this process that holds at once, in every other after a
-        second beside what the store's own memory tier may add. Return how many entries there were.
+        Its data keys are deleted first: they are few and small. In this process that holds at once, in every other
+        after a second beside what the store's own memory tier may add. Return how many entries there were.
 
         Raises:
             ConfigurationError: the cache has no `encryption_key`.

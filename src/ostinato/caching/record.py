@@ -42,6 +42,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     mode."""
     tags: dict[str, bytes] | None = None
     """The generation of each of its tags from before the answer was asked for."""
+    expires_at: float | None = None
+    """UTC seconds, for whoever lists or moves it: the store itself lets it go."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -61,7 +63,7 @@ def unpack_own(blob: bytes) -> Entry | None:
     """Return the entry in `blob`, which this process packed and kept, or None when it is of another form."""
     try:
         return _decode(memoryview(blob)[5:])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -75,6 +77,6 @@ def unpack(blob: bytes, key: bytes) -> Entry | None:
         payload = try_expand(blob[5:])
     try:
         entry = _decode(payload) if payload is not None else None
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     return entry if entry is not None and entry.key == key else None

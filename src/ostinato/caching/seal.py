@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SEALED = b"S"
 """What a sealed entry starts with."""
 LEAST_KEY_BYTES = 16
-_ID, _NONCE, _TAG = 8, 12, 16
+_ID, _NONCE, _TAG, _SALT = 8, 12, 16, 16
 _BODY = len(SEALED) + _ID + _NONCE
 
 Keys = str | bytes | Sequence[str | bytes]
@@ -49,7 +49,7 @@ class Master(msgspec.Struct, frozen=True):
     wrap: bytes
     """Encrypts data keys."""
     export: bytes
-    """Encrypts the lines of an export."""
+    """Encrypts the lines of an export, each under a key of its own."""
 
 
 def masters(given: Keys) -> list[Master]:
@@ -137,6 +137,23 @@ class Seal:
         self._unwrapped.clear()
         yield from shred(scope, self._register)
 
+    def lock(self, payload: bytes) -> bytes:
+        """Return `payload` encrypted with the first master key, to stand outside the store."""
+        master, salt, nonce = self.masters[0], os.urandom(_SALT), os.urandom(_NONCE)
+        header = master.id + salt
+        return header + nonce + self._of(master.export, salt).encrypt(nonce, payload, header)
+
+    def unlock(self, locked: bytes) -> bytes | None:
+        """Return what `lock` was given, or None: no key opens it, or it was changed."""
+        header, nonce = locked[: _ID + _SALT], locked[_ID + _SALT : _ID + _SALT + _NONCE]
+        for master in self.masters:
+            if header.startswith(master.id) and len(locked) >= len(header) + _NONCE + _TAG:
+                try:
+                    return self._of(master.export, header[_ID:]).decrypt(nonce, locked[len(header) + _NONCE :], header)
+                except self._invalid:
+                    return None
+        return None
+
     def _data_key(self, scope: bytes, key_id: bytes) -> Steps[bytes | None]:
         wrapped = yield from self._register.look(_fact(scope, b"key " + key_id))
         if wrapped is None:
@@ -163,8 +180,9 @@ class Seal:
                     return None
         return None
 
-    def _of(self, data_key: bytes, store_key: bytes) -> AESGCM:
-        return self._cipher(hmac.digest(data_key, store_key, "sha256"))
+    def _of(self, key: bytes, name: bytes) -> AESGCM:
+        """Return the cipher of one entry or line: no two share a key."""
+        return self._cipher(hmac.digest(key, name, "sha256"))
 
 
 def shred(scope: bytes, register: Register) -> Steps[None]:

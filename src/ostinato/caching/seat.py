@@ -103,11 +103,8 @@ class Seat:
             meta["request"] = self.request
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
-        ttl_s = self.cache.shelf._jittered(self.policy.ttl_s)
-        if ttl_s is not None:
-            meta["until"] = stored_at + ttl_s
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)
-        self.cache.shelf.keep(self.store_key, entry, ttl_s)
+        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
 
     def keeper(self, wire: Wire) -> Keep | None:
         """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""

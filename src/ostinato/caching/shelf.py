@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.past import Miss, Past
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
-from ostinato.caching.register import Register, Steps, arun, run
+from ostinato.caching.register import FACT, Register, Steps, arun, run
 from ostinato.caching.seal import SEALED, Seal
 from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
@@ -142,24 +144,26 @@ class Shelf:
                 self._store_failed(error)
 
     def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
-        """Store `entry` for `ttl_s` seconds, as they are; a failing store is counted and logged once."""
+        """Store `entry` for `ttl_s` seconds, or less by `ttl_jitter`; a failing store is counted and logged once."""
+        entry, ttl_s = self._timed(entry, ttl_s)
         try:
             blob = run(self.store, self.blob_of(store_key, entry))
             self.store.set(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
-            self._stored(store_key, entry, ttl_s)
+            self._stored(store_key, entry)
 
     async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
-        """Store `entry` for `ttl_s` seconds, as they are; a failing store is counted and logged once."""
+        """Store `entry` for `ttl_s` seconds, or less by `ttl_jitter`; a failing store is counted and logged once."""
+        entry, ttl_s = self._timed(entry, ttl_s)
         try:
             blob = await arun(self.store, self.blob_of(store_key, entry))
             await self.store.aset(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
-            self._stored(store_key, entry, ttl_s)
+            self._stored(store_key, entry)
 
     def blob_of(self, store_key: bytes, entry: Entry) -> Steps[bytes]:
         """Return `entry` as it is stored under `store_key`."""
@@ -168,19 +172,36 @@ class Shelf:
             return (yield from self.seal.seal(store_key, pack(entry)))
         return pack(entry, squeeze=not self.store.process_local)
 
-    def _stored(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
+    def _stored(self, store_key: bytes, entry: Entry) -> None:
         self.counters.stored += 1
-        self.past.kept(store_key, entry.stored_at, None if ttl_s is None else entry.stored_at + ttl_s)
+        self.past.kept(store_key, entry.stored_at, entry.expires_at)
 
     def _why_missed(self, store_key: bytes, max_age_s: float | None = None) -> Miss:
         """Return why a look-up just now found nothing, as far as this process knows."""
         return self.past.why(store_key, self.clock(), max_age_s)
 
-    def _jittered(self, ttl_s: float | None) -> float | None:
-        """Return a ttl cut by chance, as much as `ttl_jitter` lets it be."""
-        if ttl_s is not None and self._ttl_jitter:
-            return ttl_s * (1 - self._ttl_jitter * random.random())
-        return ttl_s
+    def _timed(self, entry: Entry, ttl_s: float | None) -> tuple[Entry, float | None]:
+        """Return `entry` with the end of its life in it, and how long that is, cut by chance where that is wanted."""
+        if ttl_s is None:
+            return entry, None
+        if self._ttl_jitter:
+            ttl_s *= 1 - self._ttl_jitter * random.random()
+        return replace(entry, expires_at=entry.stored_at + ttl_s), ttl_s
+
+    def walk(self, scope: bytes = b"") -> Iterator[tuple[bytes, int, Entry | None]]:
+        """Yield the key of each entry that starts with `scope`, its size in the store, and itself.
+
+        In place of an entry that cannot be read here is None.
+
+        Raises: StoreError: the store could not go on.
+        """
+        for store_key, blob in self.store.scan(scope):
+            if not blob.startswith(FACT):
+                yield store_key, len(blob), run(self.store, self.entry_in(blob, store_key))
+
+    def stands(self, store_key: bytes, entry: Entry) -> bool:
+        """Return whether no tag of `entry` was invalidated."""
+        return entry.tags is None or run(self.store, self.tags.stand(store_key[:8], entry.tags))
 
     def nearest(self, scope: bytes, parts: Fingerprint) -> str:
         """Return a sentence that names the record of `scope` nearest to a request, and the first difference.
@@ -189,8 +210,8 @@ class Shelf:
         """
         index = self._indices.get(scope)
         if index is None:
-            entries = (run(self.store, self.entry_in(blob, key)) for key, blob in self.store.scan(scope))
-            index = self._indices[scope] = Index(entry for entry in entries if entry is not None)
+            entries = (entry for _, _, entry in self.walk(scope) if entry is not None)
+            index = self._indices[scope] = Index(entries)
         return index.explain(parts)
 
     def _store_failed(self, error: StoreError) -> None:

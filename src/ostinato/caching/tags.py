@@ -50,6 +50,17 @@ class Tags:
             generations[name] = generation
         return generations
 
+    def adopt(self, scope: bytes, generations: Mapping[str, bytes]) -> Steps[bool]:
+        """Return whether the tags are of these generations; those that have none here are given them."""
+        for name, generation in generations.items():
+            key = _key(scope, name)
+            current = yield from self._register.look(key)
+            if current is None:
+                yield from self._register.begin(key, generation)
+            elif current != generation:
+                return False
+        return True
+
     def invalidate(self, scope: bytes, name: str) -> Steps[None]:
         """Give the tag another generation, and have every process hear of it."""
         yield from self._register.begin(_key(scope, name), os.urandom(16))

@@ -272,7 +272,7 @@ class Relay:
             self._told.put(key, prepared, 200 + (0 if untouched else len(rendered)))
         _, body, saved = prepared
         now = cache.clock()
-        until = entry.meta.get("until")
+        until = entry.expires_at
         return Told(
             "hit",
             entry.body if body is None else body,
