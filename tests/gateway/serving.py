@@ -35,6 +35,8 @@ model_list:
     litellm_params: {{model: deepseek/deepseek-chat, api_base: "{openai}", api_key: {key}}}
   - model_name: responses
     litellm_params: {{model: openai/responses/gpt-4o, api_base: "{openai}", api_key: {key}}}
+  - model_name: embed
+    litellm_params: {{model: openai/text-embedding-3-small, api_base: "{openai}", api_key: {key}}}
 {more}
 """
 

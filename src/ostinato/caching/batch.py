@@ -31,7 +31,7 @@ class Ask(msgspec.Struct, frozen=True):
 class Place:
     """One distinct input: its ride, and its answer once it is there."""
 
-    __slots__ = ("answer", "from_cache", "input", "ride", "steps")
+    __slots__ = ("answer", "from_cache", "input", "ride", "steps", "stored_at")
 
     def __init__(self, value: Any, ride: Ride) -> None:
         self.input = value
@@ -39,6 +39,8 @@ class Place:
         self.steps = ride.steps()
         self.answer: dict[str, Any] | None = None
         self.from_cache = False
+        self.stored_at = 0.0
+        """UTC seconds, of an answer from the cache."""
 
     def advance(self, sent: Any = None) -> Step | None:
         """Return the next step, or None when the answer is there."""
@@ -46,6 +48,8 @@ class Place:
             return self.steps.send(sent)
         except StopIteration as done:
             self.from_cache = isinstance(done.value, Entry)
+            if self.from_cache:
+                self.stored_at = done.value.stored_at
             self.answer = _decode(done.value.body) if self.from_cache else done.value.body()
             return None
 

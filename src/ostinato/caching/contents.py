@@ -155,6 +155,15 @@ class Contents:
             raise ConfigurationError("only a cache with an encryption_key can be shredded; clear() forgets entries")
         return self.shelf.seal
 
+    def part(self, *, tenant: str = "", namespace: str | None = None) -> Contents:
+        """Return the contents that belong to a tenant of a gateway, in `namespace` or this cache's own."""
+        part = Contents()
+        own = self.scope.namespace if namespace is None else namespace
+        part.scope = replace(self.scope, tenant=tenant, namespace=own)
+        part.tag = part.scope.tag()
+        part.shelf, part.default, part.ttl = self.shelf, self.default, self.ttl
+        return part
+
     def _gone(self, prefix: bytes) -> bytes:
         self.shelf.past.forget(prefix)
         return prefix

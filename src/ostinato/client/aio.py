@@ -15,6 +15,7 @@ from ostinato.transport.async_http import AsyncTransport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
+    from ostinato.client.embeddings import EmbeddingCall
     from ostinato.client.request import Request
     from ostinato.client.streams import AsyncStream
     from ostinato.records import Completion, Embeddings
@@ -134,7 +135,9 @@ class AsyncClient(Core):
             num_retries=num_retries,
             drop_params=False,
         )
-        call = self._embed(settings, self._bind(caching, cache))
+        return await self._embedded(self._embed(settings, self._bind(caching, cache)))
+
+    async def _embedded(self, call: EmbeddingCall) -> Embeddings:
         if not call.places:
             return call.paid(await self._ask(call.whole))
         steps = batch(call.places)

@@ -30,10 +30,18 @@ if TYPE_CHECKING:
 class EmbeddingCall:
     """One call for embeddings, taken apart into its inputs and put together again."""
 
-    def __init__(self, settings: Settings, route: Route, binding: tuple[Cache, Policy] | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        route: Route,
+        binding: tuple[Cache, Policy] | None,
+        shared: tuple[str, str] | None = None,
+    ) -> None:
+        """`shared` are the endpoint and the model that keys name, where several deployments share entries."""
         if route.wire.name not in {"openai_chat", "openai_responses"}:
             raise ConfigurationError(f"provider {route.provider.name!r} has no embeddings here")
         self._settings = settings
+        self._shared = shared
         self._route = route
         self._pricer = route.priced_by(settings.params, kind="embedding")
         params = {name: value for name, value in settings.params.items() if value is not None and not is_ours(name)}
@@ -85,8 +93,9 @@ class EmbeddingCall:
             arguments = {"model": self._settings.model, **self._settings.params, "input": value}
             return chosen_key(cache, scope, "embedding", arguments, sample_index=sample)
         whole = self.whole
-        body = self._route.wire.keyed_body({**whole.built.body, "input": value})
-        parts = request_parts(endpoint(whole), whole.headers, body)
+        where, model = self._shared or (endpoint(whole), self._route.name)
+        body = self._route.wire.keyed_body({**whole.built.body, "input": value, "model": model})
+        parts = request_parts(where, whole.headers, body)
         return request_key(scope, "embedding", parts, sample)
 
     def paid(self, body: Json) -> Embeddings:

@@ -7,105 +7,39 @@ dialect is the vendor's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from secrets import token_hex
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
-from ostinato.caching.flight import Flight
 from ostinato.caching.flow import Ride
 from ostinato.caching.key import Memo, Parts, request_key, request_parts
 from ostinato.caching.record import Entry
 from ostinato.caching.seat import Seat
-from ostinato.client.core import name
-from ostinato.client.passage import Passage, Straight, Teller, Turned
-from ostinato.client.request import chat_parts
-from ostinato.client.way import Deployment, Way, way_to
+from ostinato.client.ask import Alias, Ask, Deployment, Told
+from ostinato.client.core import Settings
+from ostinato.client.embeddings import EmbeddingCall
+from ostinato.client.passage import Passage
+from ostinato.client.request import chat_parts, key_scope
+from ostinato.client.telling import Form, tell_entry, tell_flight, teller_of
+from ostinato.client.way import Way, way_to
 from ostinato.errors import BadRequestError, ConfigurationError
-from ostinato.records import Answer, Completion, Usage
-from ostinato.wire import find_wire
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.policy import Policy
     from ostinato.client.aio import AsyncClient
     from ostinato.client.request import Request
-    from ostinato.client.route import Pricer
-    from ostinato.pricing import Cost
-    from ostinato.wire.contract import Json, Wire
     from ostinato.wire.dialects import Dialect
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
+_EMBEDDED = frozenset({"input", "model", "stream"})
+_SETTLED = frozenset({"api_key", "api_base", "base_url", "timeout", "num_retries", "drop_params"})
 LONG_REQUEST = 2048
 """Bytes above which a request is remembered by its digest."""
-
-
-class Alias(Protocol):
-    """A name that clients write, and who answers for it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def deployments(self) -> Sequence[Deployment]: ...
-
-    @property
-    def digest(self) -> str:
-        """Stands for the models behind the name."""
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """A request of a dialect, let in."""
-
-    dialect: Dialect
-    body: Json
-    alias: Alias
-    tenant: str = ""
-    """Whose entries it may read and makes."""
-    headers: Mapping[str, str] = {}
-    """Those of its headers that count."""
-    controls: Mapping[str, Any] = {}
-    """What it says of the cache."""
-    token: Any = None
-    """What it is remembered by; None: not at all."""
-
-    @property
-    def stream(self) -> bool:
-        """Whether it wants a stream."""
-        return bool(self.body.get("stream"))
-
-    @property
-    def shows_counts(self) -> bool:
-        """Whether a stream tells its usage in a chunk of its own."""
-        options = self.body.get("stream_options")
-        return isinstance(options, dict) and bool(options.get("include_usage"))
-
-
-class Told(msgspec.Struct):
-    """An answer, and what there is to say beside it."""
-
-    cache: Literal["hit", "miss", "shared", "bypass"]
-    body: bytes = b""
-    """The whole; of a stream that is there already, all its events."""
-    events: AsyncIterator[bytes] | None = None
-    """A stream that is on its way. Close it."""
-    stream: bool = False
-    miss: str = ""
-    """Why it was not in the cache."""
-    key: str = ""
-    age_s: float | None = None
-    ttl_s: float | None = None
-    """Seconds that the entry is still kept."""
-    cost: str | None = None
-    """US dollars paid, exactly; None: not known, or not yet."""
-    saved: str | None = None
-    """US dollars not paid, exactly."""
-    deployment: str = ""
-    model: str = ""
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -113,10 +47,7 @@ class _Known(msgspec.Struct, frozen=True):
 
     store_key: bytes
     policy: Policy
-    dialect: Dialect
-    way: Way
-    stream: bool
-    shows_counts: bool
+    form: Form
     alias: str
 
 
@@ -136,7 +67,7 @@ class Relay:
     def recall(self, token: Any) -> Told | None:
         """Answer a request that was seen before out of a store that answers at once, or return None."""
         known, cache = self._known.get(token), self.cache
-        if known is None or cache is None or not cache.store.instant:
+        if known is None or cache is None:
             return None
         policy = known.policy
         entry = cache.shelf.recall(known.store_key, "chat", policy.max_age_s)
@@ -144,30 +75,89 @@ class Relay:
             return None
         return self._hit(entry, known)
 
-    async def answer(self, ask: Ask, deployment: Deployment) -> Told:
-        """Answer a request from the cache or from a deployment, which is asked once.
+    async def answer(self, ask: Ask, deployment: Deployment, asking: Callable[[], None]) -> Told:
+        """Answer a request from the cache or from a deployment, which is asked once, and `asking` called before.
 
         Raises: OstinatoError: there is no answer, or none that may be given.
         """
         way, request, parts = self._requested(ask, deployment)
         policy = self._policy(ask)
-        wire = way.route.wire
-        seat = None if policy is None else self._seat(ask, policy, way, request, parts)
+        wire, form = way.route.wire, Form(ask.dialect, way, ask.stream, ask.shows_counts)
+        seat = None if policy is None else self._seat(ask, policy, form, request, parts)
         cache = self.cache if seat is not None else None
         ride = Ride(wire, cache=cache, seat=seat, streams=ask.stream, retry_delay=request.retry_delay)
-        passage = Passage(self._client, ride, request)
+        passage = Passage(self._client, ride, request, asking)
         answer = await (passage.depart() if ask.stream else passage.whole())
         if isinstance(answer, Entry):
             assert seat is not None  # noqa: S101  # only a seated ride finds an entry
-            return self._hit(answer, self._known_as(ask, way, seat.store_key, seat.policy))
-        told = Told("miss", stream=ask.stream, deployment=way.deployment.id, model=ask.alias.name)
+            return self._hit(answer, _Known(seat.store_key, seat.policy, form, ask.alias.name))
+        told = Told("miss", stream=ask.stream, deployment=deployment.id, model=ask.alias.name)
+        told.provider = way.route.provider.name
         self._explain(told, ride, policy)
         if ask.stream:
-            teller = self._teller(ask, way, answer.wire, request.pricer, ride)
+            teller = teller_of(answer.wire, form, told, request.pricer, ride=ride)
             told.events = passage.told(answer, teller)
         else:
-            self._tell_whole(told, answer, ask, request, ride)
+            tell_flight(answer, form, told, request, free=not ride.paid)
         return told
+
+    async def embed(self, ask: Ask, deployment: Deployment, asking: Callable[[], None]) -> Told:
+        """Answer a request for embeddings, each input from the cache or from a deployment, which is asked once.
+
+        Raises: OstinatoError: there is no answer.
+        """
+        route = self._client._route(deployment.model)
+        own = {**deployment.params, **{name: value for name, value in ask.body.items() if name not in _EMBEDDED}}
+        settings = Settings(
+            deployment.model,
+            ask.body.get("input"),
+            {name: value for name, value in own.items() if name not in _SETTLED},
+            stream=False,
+            sample_index=0,
+            api_key=own.get("api_key"),
+            api_base=own.get("api_base") or own.get("base_url"),
+            timeout=own.get("timeout"),
+            num_retries=0,
+            drop_params=False,
+        )
+        policy, cache = self._policy(ask), self.cache
+        binding = None
+        if policy is not None and cache is not None and (cache.caches("embedding") or policy.replay):
+            binding = cache, policy
+        shared = _shared(ask.alias) if len(ask.alias.deployments) > 1 else None
+        call = EmbeddingCall(settings, route, binding, shared)
+        asking()
+        answer = await self._client._embedded(call)
+        told = Told("bypass", _encode(answer), miss="bypass", deployment=deployment.id, model=ask.alias.name)
+        told.provider = route.provider.name
+        if binding is not None:
+            seats = [place.ride.seat for place in call.places if place.ride.seat is not None]
+            told.cache = "hit" if answer.cache_hit else "miss"
+            told.key = seats[0].key.hex() if len(seats) == 1 else ""
+            told.miss = "" if answer.cache_hit else _miss_of(seats, binding[1])
+            if answer.cache_hit:
+                told.age_s = max(0.0, binding[0].clock() - min(place.stored_at for place in call.places))
+        whole = answer.cost_details
+        paid = answer._bought.cost_details if hasattr(answer, "_bought") else whole
+        told.runs = getattr(answer, "_runs", None) or ()
+        if whole is not None and paid is not None:
+            told.paid_pico = 0 if answer._paid_nothing else paid.total_pico
+            told.saved_pico = whole.total_pico - told.paid_pico
+        return told
+
+    async def count_tokens(self, ask: Ask, deployment: Deployment) -> int | None:
+        """Return how many tokens a prompt has, by its vendor's count; None where it has none for the dialect.
+
+        Raises: OstinatoError: the vendor could not say.
+        """
+        way = self._way(ask.dialect, deployment)
+        if not (way.native and ask.dialect.counted):
+            return None
+        request = way.request(ask.body, ask.headers)
+        body = {name: value for name, value in request.built.body.items() if name in ask.dialect.counted}
+        request.built = replace(request.built, path=f"{request.built.path}/count_tokens", body=body)
+        counted = (await self._client._ask(request)).get("input_tokens")
+        return counted if isinstance(counted, int) else None
 
     # From a request to its place in the cache.
 
@@ -200,7 +190,7 @@ class Relay:
         body = way.route.wire.keyed_body(request.built.body)
         if "model" in body:
             body = body | {"model": alias.name}
-        return request_parts(f"POST alias {alias.name} {alias.digest}", request.headers, body)
+        return request_parts(_shared(alias)[0], request.headers, body)
 
     def _way(self, dialect: Dialect, deployment: Deployment) -> Way:
         key = deployment.id, dialect.name
@@ -233,11 +223,11 @@ class Relay:
             known = self._policies[ask.tenant] = _of_tenant(cache.default, ask.tenant)
         return known
 
-    def _seat(self, ask: Ask, policy: Policy, way: Way, request: Request, parts: Parts) -> Seat | None:
-        cache, wire = self.cache, way.route.wire
+    def _seat(self, ask: Ask, policy: Policy, form: Form, request: Request, parts: Parts) -> Seat | None:
+        cache, wire = self.cache, form.way.route.wire
         assert cache is not None  # noqa: S101  # who has a policy has a cache
         bypass = wire.bypass(request.built.body)
-        store_key = policy.scope.tag() + request_key(policy.scope, "chat", parts)
+        store_key = policy.scope.tag() + request_key(key_scope(cache, policy, request), "chat", parts)
         keeps_all = policy.replay or policy.keep_request
         if not keeps_all and (not cache.caches("chat") or (bypass is not None and not policy.asked)):
             cache.counters.bypassed += 1
@@ -246,45 +236,37 @@ class Relay:
             cache.counters.bypassed += 1
             if not policy.write:
                 return None
-        elif ask.token is not None:
-            self._known.put(ask.token, self._known_as(ask, way, store_key, policy), 300 + _size(ask.token))
-        seat = Seat(cache, policy, store_key, "chat", wire.name, way.deployment.model)
+        elif ask.token is not None and cache.remembers:
+            known = _Known(store_key, policy, form, ask.alias.name)
+            self._known.put(ask.token, known, 300 + _size(ask.token))
+        seat = Seat(cache, policy, store_key, "chat", wire.name, form.way.deployment.model)
         seat.parts = parts
         if policy.keep_request:
             seat.request = request.built.body
         return seat
 
-    @staticmethod
-    def _known_as(ask: Ask, way: Way, store_key: bytes, policy: Policy) -> _Known:
-        return _Known(store_key, policy, ask.dialect, way, ask.stream, ask.shows_counts, ask.alias.name)
-
     # From an answer to what is told of it.
 
     def _hit(self, entry: Entry, known: _Known) -> Told:
-        cache = self.cache
+        cache, form = self.cache, known.form
         assert cache is not None  # noqa: S101  # an entry came out of it
-        key = known.store_key, known.dialect.name, known.stream, known.shows_counts
-        prepared: tuple[float, bytes | None, str | None] | None = self._told.get(key)
+        key = known.store_key, form.dialect.name, form.stream, form.shows_counts
+        prepared: tuple[float, bytes | None, int | None, Any] | None = self._told.get(key)
+        told = Told("hit", stream=form.stream, deployment=form.way.deployment.id, model=known.alias, paid_pico=0)
         if prepared is None or prepared[0] != entry.stored_at:
-            rendered, saved = _rendered(entry, known)
-            untouched = rendered is entry.body
-            prepared = entry.stored_at, None if untouched else rendered, saved
-            self._told.put(key, prepared, 200 + (0 if untouched else len(rendered)))
-        _, body, saved = prepared
+            tell_entry(entry, form, told)
+            kept = None if told.body is entry.body else told.body
+            self._told.put(key, (entry.stored_at, kept, told.saved_pico, told.runs), 300 + len(kept or b""))
+        else:
+            _, body, told.saved_pico, told.runs = prepared
+            told.body = entry.body if body is None else body
         now = cache.clock()
         until = entry.expires_at
-        return Told(
-            "hit",
-            entry.body if body is None else body,
-            stream=known.stream,
-            key=entry.key.hex(),
-            age_s=max(0.0, now - entry.stored_at),
-            ttl_s=None if until is None else max(0.0, until - now),
-            cost="0",
-            saved=saved,
-            deployment=known.way.deployment.id,
-            model=known.alias,
-        )
+        told.key = entry.key.hex()
+        told.age_s = max(0.0, now - entry.stored_at)
+        told.ttl_s = None if until is None else max(0.0, until - now)
+        told.provider = form.way.route.provider.name
+        return told
 
     def _explain(self, told: Told, ride: Ride, policy: Policy | None) -> None:
         """Say where an answer that is no hit comes from, and why."""
@@ -298,18 +280,14 @@ class Relay:
             told.cache = "shared"
         told.miss = seat.miss if seat.policy.read else "no-cache"
 
-    def _teller(self, ask: Ask, way: Way, wire: Wire, pricer: Pricer, ride: Ride | None) -> Teller:
-        return _teller(wire, ask.dialect, way, pricer, ride, shows_counts=ask.shows_counts)
 
-    def _tell_whole(self, told: Told, flight: Flight, ask: Ask, request: Request, ride: Ride) -> None:
-        wire = flight.wire
-        completion = wire.parse(flight.body(), flight.headers)
-        if request.route.names:
-            name(completion, request.route, flight.body_bytes)
-        price = _price(request.pricer, completion)
-        told.cost, told.saved = (price, "0") if ride.paid else ("0", price)
-        native = wire.name == ask.dialect.name
-        told.body = flight.body_bytes if native else _encode(ask.dialect.render(completion))
+def _shared(alias: Alias) -> tuple[str, str]:
+    """Return what stands for endpoint and model where several deployments share entries."""
+    return f"POST alias {alias.name} {alias.digest}", alias.name
+
+
+def _miss_of(seats: list[Seat], policy: Policy) -> str:
+    return next((seat.miss for seat in seats), "new") if policy.read else "no-cache"
 
 
 def _size(token: Any) -> int:
@@ -318,54 +296,3 @@ def _size(token: Any) -> int:
 
 def _of_tenant(policy: Policy, tenant: str) -> Policy:
     return replace(policy, scope=replace(policy.scope, tenant=tenant)) if tenant else policy
-
-
-def _rendered(entry: Entry, known: _Known) -> tuple[bytes, str | None]:
-    """Return what is sent of an entry, and what it would have cost."""
-    way, dialect, wire = known.way, known.dialect, find_wire(entry.wire)
-    headers = entry.meta.get("headers")
-    completion = wire.parse(_decode(entry.body), headers)
-    if way.route.names:
-        name(completion, way.route, entry.body)
-    saved = _price(way.pricer, completion)
-    if not known.stream:
-        native = entry.wire == dialect.name
-        return entry.body if native else _encode(dialect.render(completion)), saved
-    named = {part: completion[part] for part in ("id", "model") if part in completion}
-    teller = _teller(wire, dialect, way, way.pricer, None, shows_counts=known.shows_counts, named=named)
-    cuts = None if entry.cuts is None else _decode(entry.cuts)
-    events = b"".join(map(teller.feed, wire.unfold(_decode(entry.body), cuts, headers)))
-    return events + teller.end(), saved
-
-
-def _teller(
-    wire: Wire,
-    dialect: Dialect,
-    way: Way,
-    pricer: Pricer,
-    ride: Ride | None,
-    *,
-    shows_counts: bool,
-    named: Json | None = None,
-) -> Teller:
-    """Return what tells a stream; without a ride it costs nothing."""
-
-    def cost(answer: Answer) -> float | None:
-        if ride is None or not ride.paid:
-            return 0.0
-        found = pricer(answer)
-        return None if found is None else float(found)
-
-    if wire.name in dialect.streamed_by:
-        return Straight(
-            dialect, lambda body: cost(Completion({**body, "usage": Usage(body["usage"])})), shows_counts=shows_counts
-        )
-    if named is None:
-        named = {"id": f"chatcmpl-{token_hex(12)}", "model": way.route.name}
-    return Turned(wire, dialect, cost, named, shows_counts=shows_counts)
-
-
-def _price(pricer: Pricer, answer: Answer) -> str | None:
-    """Return US dollars, exactly, or None where the price is not known."""
-    cost: Cost | None = pricer(answer)
-    return None if cost is None else format(cost.total.normalize(), "f")

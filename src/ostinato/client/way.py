@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ostinato.client.address import Address
 from ostinato.client.request import Request, build_chat
 from ostinato.client.route import is_ours
 
 if TYPE_CHECKING:
+    from ostinato.client.ask import Deployment
     from ostinato.client.route import Route
     from ostinato.wire.contract import Built, Json
     from ostinato.wire.dialects import Dialect
@@ -22,22 +23,6 @@ _POINTS = "cache_control_injection_points"
 _TAKES_BETAS = frozenset({"anthropic", "bedrock"})
 _BOTH_APIS = frozenset({"openai", "azure"})
 """Vendors that speak chat and the Responses API for the same models: who asks in one of them is answered in it."""
-
-
-class Deployment(Protocol):
-    """One place that a model can be asked at."""
-
-    @property
-    def id(self) -> str:
-        """Says nothing secret."""
-
-    @property
-    def model(self) -> str:
-        """`provider/name`."""
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """What `completion()` would be called with beside the messages: key, address, prices, defaults."""
 
 
 class Way:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ostinato.client.relay import LONG_REQUEST, Ask, Told
+from ostinato.client.ask import Ask, Told
+from ostinato.client.relay import LONG_REQUEST
 from ostinato.errors import BadRequestError, OstinatoError, PermissionDeniedError
 from ostinato.gateway.affinity import prefix_of
 from ostinato.gateway.controls import take_controls, take_credentials
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from ostinato.gateway.service import Service
 
 Json = dict[str, Any]
+How = Callable[[Ask, Any, Callable[[], None]], Awaitable[Told]]
+"""Answers from the cache, or asks a deployment: then it calls what it is given first, which may forbid it."""
 
 
 async def answer_model(service: Service, exchange: Exchange) -> None:
@@ -28,7 +32,7 @@ async def answer_model(service: Service, exchange: Exchange) -> None:
     told = service.relay.recall(token)
     if told is None:
         ask, alias = read_ask(service, exchange, object_of(raw), token)
-        await exchange.watched(_answer(service, exchange, ask, alias))
+        await exchange.watched(_answer(service, exchange, ask, alias, service.relay.answer))
     else:
         await _send(exchange, told)
 
@@ -69,29 +73,37 @@ def find_model(service: Service, exchange: Exchange, name: Any) -> Alias:
     return alias
 
 
-async def _answer(service: Service, exchange: Exchange, ask: Ask, alias: Alias) -> None:
-    await _send(exchange, await _told(service, ask, alias))
+async def answer_embeddings(service: Service, exchange: Exchange) -> None:
+    """Answer a request for embeddings."""
+    ask, alias = read_ask(service, exchange, await exchange.json())
+    if "input" not in ask.body:
+        raise BadRequestError("input must be a text, a list of texts, token ids, or a list of lists of token ids")
+    await exchange.watched(_answer(service, exchange, ask, alias, service.relay.embed))
 
 
-async def _told(service: Service, ask: Ask, alias: Alias) -> Told:
+async def _answer(service: Service, exchange: Exchange, ask: Ask, alias: Alias, how: How) -> None:
+    await _send(exchange, await _told(service, ask, alias, how))
+
+
+async def _told(service: Service, ask: Ask, alias: Alias, how: How) -> Told:
     """Return the answer of an alias, else of those that stand in for it.
 
     Raises: OstinatoError: the first alias's error, when none could answer.
     """
     try:
-        return await ask_deployments(service, ask, alias)
+        return await ask_deployments(service, ask, alias, how)
     except OstinatoError as error:
         others = [service.config.models.find(name) for name in service.router.fallbacks(alias.name, error)]
         for place, other in enumerate(others, 1):
             following = Ask(ask.dialect, ask.body, other, ask.tenant, ask.headers, ask.controls)
             try:
-                return await ask_deployments(service, following, other, last=place == len(others))
+                return await ask_deployments(service, following, other, how, last=place == len(others))
             except OstinatoError:
                 continue
         raise
 
 
-async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: bool | None = None) -> Told:
+async def ask_deployments(service: Service, ask: Ask, alias: Alias, how: How, *, last: bool | None = None) -> Told:
     """Return the answer of an alias's deployments, as the router plans it.
 
     Raises: OstinatoError: of the deployment that was asked last.
@@ -99,8 +111,7 @@ async def ask_deployments(service: Service, ask: Ask, alias: Alias, *, last: boo
     plan = service.router.plan(alias, prefix_of(ask.body), last=last)
     while True:
         try:
-            plan.ask()
-            told = await service.relay.answer(ask, plan.deployment)
+            told = await how(ask, plan.deployment, plan.ask)
         except OstinatoError as error:
             delay_s = plan.failed(error)
             if delay_s is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ostinato.gateway import reporting
+from ostinato.gateway import cache_paths, reporting
 from ostinato.gateway.app import Gateway, Route
-from ostinato.gateway.asking import answer_model
+from ostinato.gateway.asking import answer_embeddings, answer_model
+from ostinato.gateway.counting import count_tokens
+from ostinato.gateway.document import show_document
 from ostinato.gateway.service import Service
 from ostinato.gateway.watch import Watch
 
@@ -22,7 +24,16 @@ def routes() -> dict[str, Route]:
     return {
         "/chat/completions": Route(CHAT, {"POST": answer_model}),
         "/messages": Route(MESSAGES, {"POST": answer_model}),
+        "/messages/count_tokens": Route(MESSAGES, {"POST": count_tokens}),
         "/responses": Route(RESPONSES, {"POST": answer_model}),
+        "/completions": Route("completions", {"POST": answer_model}),
+        "/embeddings": Route(CHAT, {"POST": answer_embeddings}),
+        "/cache/ping": Route(CHAT, {"GET": cache_paths.ping}),
+        "/cache/stats": Route(CHAT, {"GET": cache_paths.stats}),
+        "/cache/delete": Route(CHAT, {"POST": cache_paths.delete}),
+        "/cache/flush": Route(CHAT, {"POST": cache_paths.flush}),
+        "/cache/flushall": Route(CHAT, {"POST": cache_paths.flush}),
+        "/openapi.json": Route(CHAT, {"GET": show_document}, open=True),
         "/models": Route(CHAT, {"GET": reporting.models}, tail=True),
         "/model/info": Route(CHAT, {"GET": reporting.model_info}),
         "/health": Route(CHAT, {"GET": reporting.health}),

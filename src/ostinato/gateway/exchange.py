@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ostinato.client.passage import status_of
+from ostinato.client.telling import status_of
 from ostinato.errors import BadRequestError, OstinatoError, RequestTooLargeError, Timeout
 from ostinato.gateway.headers import CLOSE, EVENTS, JSON, Pairs, error_headers
 
 if TYPE_CHECKING:
-    from ostinato.client.relay import Told
+    from ostinato.client.ask import Told
     from ostinato.gateway.admit import Caller
     from ostinato.gateway.config import Limits
     from ostinato.wire.dialects import Dialect

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from ostinato.gateway.admin import decimal
+
 if TYPE_CHECKING:
-    from ostinato.client.relay import Told
+    from ostinato.client.ask import Told
     from ostinato.errors import OstinatoError
 
 Pair = tuple[bytes, bytes]
@@ -30,10 +32,10 @@ def told_headers(call_id: str, told: Told) -> Pairs:
         (b"x-ostinato-call-id", call),
         (b"x-litellm-call-id", call),
     ]
-    if told.cost is not None:
-        pairs.append((b"x-litellm-response-cost", told.cost.encode()))
-    if told.saved is not None:
-        pairs.append((b"x-ostinato-saved-cost", told.saved.encode()))
+    if told.paid_pico is not None:
+        pairs.append((b"x-litellm-response-cost", decimal(told.paid_pico).encode()))
+    if told.saved_pico is not None:
+        pairs.append((b"x-ostinato-saved-cost", decimal(told.saved_pico).encode()))
     if told.age_s is not None:
         pairs.append((b"x-litellm-cache-key", key))  # there, it is what tells a hit
         pairs.append((b"age", b"%d" % told.age_s))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from ostinato.errors import PermissionDeniedError
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ostinato.gateway.exchange import Exchange
     from ostinato.gateway.service import Service
 
+Json = dict[str, Any]
+
 
 async def models(service: Service, exchange: Exchange) -> None:
     """List the models that the caller may use, or tell of the one that the path names."""
@@ -23,10 +25,26 @@ async def models(service: Service, exchange: Exchange) -> None:
         if not may_use(name):
             raise PermissionDeniedError(f"this key may not use model {name[:MAX_NAME]!r}")
         told = operations.one_model(listed, name)
+        told = _of_anthropic(told) if b"anthropic-version" in exchange.headers else told
     else:
         told = operations.list_models(listed)
         told["data"] = [row for row in told["data"] if may_use(row["id"])]
+        told = _listed_by_anthropic(told["data"]) if b"anthropic-version" in exchange.headers else told
     await exchange.reply_json(told, plain_headers(exchange.call_id))
+
+
+def _of_anthropic(row: Json) -> Json:
+    """Return a model as Anthropic lists it.
+
+    Source: https://platform.claude.com/docs/en/api/models-list (read 2026-11-24).
+    """
+    return {"type": "model", "id": row["id"], "display_name": row["id"], "created_at": "1970-01-01T00:00:00Z"}
+
+
+def _listed_by_anthropic(rows: list[Json]) -> Json:
+    data = [_of_anthropic(row) for row in rows]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return {"data": data, "has_more": False, **ends}
 
 
 async def model_info(service: Service, exchange: Exchange) -> None:

@@ -48,7 +48,7 @@ class Dialect(msgspec.Struct, frozen=True):
     """A wire, as the side that is asked."""
 
     name: str
-    """The name of the wire."""
+    """The name of the wire, or of what is spoken over one."""
     read_request: Callable[[Json], Call]
     """Return the call that a request asks for. Raises: BadRequestError."""
     pass_on: Callable[[Json, str, Mapping[str, str]], Built] | None
@@ -62,6 +62,8 @@ class Dialect(msgspec.Struct, frozen=True):
     counting: Callable[[], Counting]
     streamed_by: frozenset[str]
     """The wires whose events are the dialect's own."""
+    counted: frozenset[str] = frozenset()
+    """Members of a request that its vendor counts the tokens of, below `/count_tokens`; none where it does not."""
     headers: frozenset[str] = frozenset()
     """Headers of a request that change its answer."""
     named: bool = True
@@ -122,7 +124,7 @@ class ResponseCounting:
 
 @cache
 def find_dialect(name: str) -> Dialect:
-    """Return the dialect of the wire called `name`, loaded when it is first asked for."""
+    """Return the dialect of the wire called `name`, or `completions`, loaded when it is first asked for."""
     match name:
         case "anthropic":
             from ostinato.wire.anthropic import invert as messages
@@ -136,6 +138,7 @@ def find_dialect(name: str) -> Dialect:
                 messages.render_error,
                 MessageCounting,
                 frozenset({name, "bedrock_invoke"}),
+                counted=messages.COUNTED,
                 headers=frozenset({"anthropic-beta"}),
             )
         case "openai_responses":
@@ -151,6 +154,21 @@ def find_dialect(name: str) -> Dialect:
                 ResponseCounting,
                 frozenset({name}),
             )
+    if name == "completions":
+        from ostinato.wire.openai_chat import completions
+
+        return Dialect(
+            name,
+            completions.read_request,
+            None,
+            completions.render,
+            completions.Renderer,
+            completions.render_error,
+            ChatCounting,
+            frozenset(),
+            named=False,
+            done=b"data: [DONE]\n\n",
+        )
     from ostinato.wire.openai_chat import invert as chat
 
     return Dialect(

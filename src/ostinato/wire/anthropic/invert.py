@@ -20,6 +20,15 @@ from ostinato.wire.values import kind_of
 
 __all__ = ["Renderer", "pass_on", "read_request", "render", "render_error"]
 
+COUNTED = frozenset(
+    "cache_control compaction context_management mcp_servers messages model output_config speed "  # noqa: SIM905
+    "system thinking tool_choice tools user_profile_id".split()
+)
+"""What `messages/count_tokens` takes.
+
+Source: https://platform.claude.com/docs/en/api/messages-count-tokens (read 2026-11-24), and the parameters of
+anthropic 2.12, `MessageCountTokensParams`."""
+
 _APART = frozenset({"messages", "model", "stream", "system"})
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}

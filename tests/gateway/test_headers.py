@@ -1,0 +1,162 @@
+"""What every answer says beside itself: on every route, miss, hit, streamed, error."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+import pytest
+
+from ostinato import completion_cost
+from ostinato.testing.emulator import Emulator, Reply
+from tests.gateway.serving import Serving, config_for
+
+EVERYWHERE = {"x-ostinato-cache", "x-ostinato-cache-key", "x-ostinato-call-id", "x-litellm-call-id"}
+HELLO = [{"role": "user", "content": "hello"}]
+MODELS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"model": "gpt", "messages": HELLO},
+    "/v1/messages": {"model": "claude", "messages": HELLO, "max_tokens": 20},
+    "/v1/responses": {"model": "responses", "input": "hello"},
+    "/v1/completions": {"model": "gpt", "prompt": "hello"},
+    "/v1/embeddings": {"model": "embed", "input": "hello"},
+}
+STREAMED = [path for path in MODELS if path != "/v1/embeddings"]
+
+
+@pytest.mark.parametrize("path", MODELS)
+def test_a_miss_and_its_hit_say_all_there_is(path: str, http: httpx2.Client) -> None:
+    miss, hit = (http.post(path, json=MODELS[path]) for _ in range(2))
+
+    assert set(miss.headers) & set(hit.headers) >= EVERYWHERE
+    assert (miss.headers["x-ostinato-cache"], hit.headers["x-ostinato-cache"]) == ("miss", "hit")
+    assert miss.headers["x-ostinato-cache-miss"] == "new"
+    assert "x-ostinato-cache-miss" not in hit.headers
+    assert "x-litellm-cache-key" not in miss.headers
+    assert hit.headers["x-litellm-cache-key"] == hit.headers["x-ostinato-cache-key"]
+    assert miss.headers["x-ostinato-cache-key"] == hit.headers["x-ostinato-cache-key"]
+    assert len(hit.headers["x-ostinato-cache-key"]) == 64
+    assert hit.headers["age"] == "0"
+    assert miss.headers["x-ostinato-call-id"] != hit.headers["x-ostinato-call-id"]
+    assert Decimal(miss.headers["x-litellm-response-cost"]) > 0
+    assert hit.headers["x-litellm-response-cost"] == "0" == miss.headers["x-ostinato-saved-cost"]
+    assert hit.headers["x-ostinato-saved-cost"] == miss.headers["x-litellm-response-cost"]
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_a_streamed_miss_has_no_cost_and_its_usage_does(path: str, http: httpx2.Client) -> None:
+    asked = {**MODELS[path], "stream": True}
+    if "chat" in path or path.endswith("/completions"):
+        asked["stream_options"] = {"include_usage": True}
+    miss, hit = (http.post(path, json=asked) for _ in range(2))
+    whole = http.post(path, json=MODELS[path])
+
+    assert miss.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert set(miss.headers) >= EVERYWHERE
+    assert (miss.headers["x-ostinato-cache"], hit.headers["x-ostinato-cache"]) == ("miss", "hit")
+    assert "x-litellm-response-cost" not in miss.headers
+    assert hit.headers["x-litellm-response-cost"] == "0"
+    assert str(cost_in(miss.text)) == whole.headers["x-ostinato-saved-cost"] == hit.headers["x-ostinato-saved-cost"]
+    assert cost_in(hit.text) == 0
+
+
+def cost_in(stream: str) -> Any:
+    """Return the cost that the last usage of a stream carries."""
+    events = [json.loads(line[6:], parse_float=Decimal) for line in stream.splitlines() if line.startswith("data: {")]
+    usages = [event.get("usage") or (event.get("response") or {}).get("usage") for event in events]
+    costs = [usage["cost"] for usage in usages if usage and "cost" in usage]
+
+    assert len(costs) == 1
+    return costs[0]
+
+
+def test_costs_agree_with_completion_cost(vendor: str, http: httpx2.Client) -> None:
+    answer = http.post("/v1/chat/completions", json={"model": vendor, "messages": HELLO})
+    provider = {"gpt": "openai", "claude": "anthropic", "deepseek": "deepseek", "responses": "openai"}.get(vendor)
+    model = {"converse": "bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0"}.get(
+        vendor, "bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0" if vendor == "invoke" else None
+    )
+    cost = completion_cost(answer.json(), model, custom_llm_provider=provider)
+
+    assert cost == float(answer.headers["x-litellm-response-cost"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/models/gpt",
+        "/v1/model/info",
+        "/cache/ping",
+        "/cache/stats",
+        "/health",
+        "/health/readiness",
+        "/health/liveness",
+        "/openapi.json",
+        "/nowhere",
+        "/v1/chat/completions",
+    ],
+)
+def test_answers_of_no_model_say_that_nothing_was_paid(path: str, http: httpx2.Client) -> None:
+    answer = http.get(path)
+
+    assert set(answer.headers) >= EVERYWHERE
+    assert answer.headers["x-ostinato-cache"] == "bypass"
+    assert answer.headers["x-litellm-response-cost"] == "0"
+
+
+@pytest.mark.parametrize("path", MODELS)
+def test_an_error_of_the_vendor_says_the_same(path: str, http: httpx2.Client, emulator: Emulator) -> None:
+    emulator.script(Reply(status=400, error="no"), times=None)
+    answer = http.post(path, json=MODELS[path])
+
+    assert answer.status_code == 400
+    assert set(answer.headers) >= EVERYWHERE
+    assert answer.headers["x-litellm-response-cost"] == "0"
+
+
+def test_a_hit_says_how_long_it_is_kept(emulator: Emulator) -> None:
+    cache = "litellm_settings: {cache: true, cache_params: {type: local, ttl: 60}}"
+    with Serving(config_for(emulator, cache)) as serving, httpx2.Client(base_url=serving.url) as http:
+        asked = MODELS["/v1/chat/completions"]
+        miss, hit = (http.post("/chat/completions", json=asked) for _ in range(2))
+        longer = {**asked, "cache": {"ttl": 1000}, "max_tokens": 9}
+        long = [http.post("/chat/completions", json=longer) for _ in range(2)][1]
+
+    assert "x-ostinato-cache-ttl" not in miss.headers
+    assert 58 <= int(hit.headers["x-ostinato-cache-ttl"]) <= 60
+    assert 998 <= int(long.headers["x-ostinato-cache-ttl"]) <= 1000
+
+
+def test_without_a_cache_every_answer_goes_by_it(emulator: Emulator) -> None:
+    with Serving(config_for(emulator, "")) as serving, httpx2.Client(base_url=serving.url) as http:
+        answers = [http.post(path, json=asked) for path, asked in MODELS.items() for _ in range(2)]
+
+    assert {answer.headers["x-ostinato-cache"] for answer in answers} == {"bypass"}
+    assert all(Decimal(answer.headers["x-litellm-response-cost"]) > 0 for answer in answers)
+
+
+def test_calls_that_join_one_share_it_and_pay_nothing(
+    http: httpx2.Client, gateway: Serving, emulator: Emulator
+) -> None:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    gate = threading.Event()
+    emulator.script(Reply(gate=gate))
+    asked = MODELS["/v1/chat/completions"]
+    cache = gateway.service.cache
+    assert cache is not None
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(httpx2.post, f"{gateway.url}/chat/completions", json=asked) for _ in range(3)]
+        while cache.counters.joins < 2:
+            gate.wait(0.001)
+        gate.set()
+        answers = [call.result() for call in calls]
+
+    assert sorted(answer.headers["x-ostinato-cache"] for answer in answers) == ["miss", "shared", "shared"]
+    for answer in answers:
+        free = answer.headers["x-ostinato-cache"] == "shared"
+        assert (answer.headers["x-litellm-response-cost"] == "0") is free
+        assert (answer.headers["x-ostinato-saved-cost"] != "0") is free
