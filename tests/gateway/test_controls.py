@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 
 from ostinato.caching.cache import Cache
 from ostinato.testing.clock import ManualClock
-from ostinato.testing.emulator import Emulator
+from ostinato.testing.emulator import Emulator, Reply
 from tests.gateway.serving import Serving, config_for
 
 HELLO = [{"role": "user", "content": "hello"}]
+
+SEARCHED = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "found"}}],
+}
 
 
 class Asking:
@@ -102,7 +111,8 @@ def test_namespaces_are_apart(ask: Asking) -> None:
     assert ask.status(cache={"namespace": "other"}) == ("hit", None)
 
 
-def test_server_side_tools_pass_the_cache_by_unless_asked(ask: Asking) -> None:
+def test_server_side_tools_pass_the_cache_by_unless_asked(ask: Asking, emulator: Emulator) -> None:
+    emulator.script(Reply(raw_body=json.dumps(SEARCHED), headers={"content-type": "application/json"}), times=None)
     searching: dict[str, Any] = {"web_search_options": {}}
 
     assert ask.status(**searching) == ("bypass", "bypass")
