@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-COMMANDS = ("cache", "demo", "emulate", "keys", "serve")
+COMMANDS = ("cache", "demo", "emulate", "explain", "keys", "serve")
 """Each is a module beside this one, whose `command` it is."""
 
 
