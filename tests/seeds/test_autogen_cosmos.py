@@ -57,6 +57,18 @@ def test_calls_in_the_block_are_kept_in_cosmos_db_for_the_next_process(emulator:
     assert len(emulator.paid_calls) == 1
 
 
+def test_a_hit_in_the_block_costs_one_round_trip(account: CosmosEmulator, block: str) -> None:
+    call = "[completion('gpt-4o', TASK, seed=2) for _ in range(3)]"
+    run(block, call)
+    account.requests()
+    run(block, call)
+    asked = account.requests()
+
+    assert asked[0].endswith("/colls/your_container_id/")  # that it is there, once
+    assert len(set(asked[1:])) == 1
+    assert len(asked) == 4
+
+
 def test_another_seed_gets_another_answer(emulator: Emulator, block: str) -> None:
     call = "answer = completion('gpt-4o', TASK, temperature=1)"
     seeded = block.replace(") as cache", ", cache_seed=1) as cache")

@@ -221,6 +221,17 @@ def test_what_others_keep_in_the_container_is_left_alone(cosmos: CosmosEmulator,
     store.close()
 
 
+def test_a_scan_passes_over_an_id_that_is_no_key(cosmos: CosmosEmulator, name: str) -> None:
+    store = store_on(cosmos, name)
+    store.set(key_of("k"), b"v")
+    store.flush()
+    with raw(cosmos, name) as container:
+        container.upsert_item({"id": "no digits", "partitionKey": SCOPE.hex(), "ostinato": 1, "data": ""})
+
+    assert list(store.scan(SCOPE)) == [(key_of("k"), b"v")]
+    store.close()
+
+
 def test_many_entries_are_cleared_in_few_round_trips(cosmos: CosmosEmulator, name: str) -> None:
     store = store_on(cosmos, name)
     for number in range(250):

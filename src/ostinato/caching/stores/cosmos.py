@@ -96,9 +96,9 @@ class CosmosStore:
                 yield key, value
         for _, items in self._container.pages(ENTRIES, scope):
             for item in items:
-                value = value_of(item, self._clock())
-                if value is not None and key_of(item) not in waiting:
-                    yield key_of(item), value
+                found, value = key_of(item), value_of(item, self._clock())
+                if found is not None and value is not None and found not in waiting:
+                    yield found, value
 
     def clear(self, scope: bytes = b"") -> int:
         return self._behind.clear(lambda: self._container.clear(scope))

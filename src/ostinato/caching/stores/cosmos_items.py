@@ -52,9 +52,12 @@ def id_of(key: bytes) -> str:
     return key[SCOPE_BYTES:].hex()
 
 
-def key_of(item: Item) -> bytes:
-    """Return the key whose item this is."""
-    return bytes.fromhex(item["partitionKey"]) + bytes.fromhex(item["id"])
+def key_of(item: Item) -> bytes | None:
+    """Return the key whose item this is, or None when it is none of ours."""
+    try:
+        return bytes.fromhex(item["partitionKey"]) + bytes.fromhex(item["id"])
+    except ValueError:
+        return None
 
 
 def fits(value: bytes) -> bool:
