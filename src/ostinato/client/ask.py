@@ -91,6 +91,8 @@ class Told(msgspec.Struct):
     """US dollars paid, in picodollars; None: not known, or not yet."""
     saved_pico: int | None = None
     """US dollars that it would have cost beside."""
+    prompt_saved_pico: int = 0
+    """What the vendor's prompt cache saved on what was paid; below 0 where its writes cost more."""
     runs: Sequence[Tokens] = ()
     """What the vendor counted, as soon as it is there."""
     deployment: str = ""
@@ -105,3 +107,4 @@ class Told(msgspec.Struct):
         self.runs = getattr(answer, "_runs", None) or ()
         if price is not None:
             self.paid_pico, self.saved_pico = (0, price.total_pico) if free else (price.total_pico, 0)
+            self.prompt_saved_pico = 0 if free else price.without_prompt_cache_pico - price.total_pico

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +13,7 @@ from ostinato.errors import AuthenticationError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from ostinato.gateway.config import Config
+    from ostinato.gateway.keys import Key, KeyRing
 
 Headers = Mapping[bytes, bytes]
 """Of a request, names in lower case."""
@@ -30,18 +31,31 @@ class Caller(msgspec.Struct, frozen=True):
     """Whether they may look after the cache and the gateway."""
     credentials: bool = False
     """Whether a request may carry `api_key`, `api_base` and `extra_headers`."""
+    key: Key | None = None
+    """The virtual key that they came with; None: the master key, or none at all."""
+
+    @property
+    def id(self) -> str:
+        """Tells callers apart that may do different things; empty for who may do everything."""
+        return "" if self.key is None else self.key.id
 
     def may_use(self, model: str) -> bool:
         """Say whether they may ask this model."""
-        return True
+        return self.key is None or self.key.allows(model)
+
+    def refused_control(self, controls: Iterable[str]) -> str | None:
+        """Return the first of these cache controls that they may not use, or None."""
+        allowed = None if self.key is None else self.key.allowed_cache_controls
+        return None if allowed is None else next((name for name in controls if name not in allowed), None)
 
 
-def admit(config: Config, scope: Mapping[str, Any], headers: Headers) -> Caller:
-    """Return who asks.
+def admit(config: Config, ring: KeyRing | None, scope: Mapping[str, Any], headers: Headers) -> Caller:
+    """Return who asks: who has the master key, or one of the ring's.
 
     Raises:
         AuthenticationError: the key is wrong, or missing.
         PermissionDeniedError: without a master key, whoever is not a program on this machine.
+        StoreError: the keys cannot be read.
     """
     if config.master_key is None:
         _require_local_program(scope, headers)
@@ -50,7 +64,10 @@ def admit(config: Config, scope: Mapping[str, Any], headers: Headers) -> Caller:
         if not given:
             raise AuthenticationError("no API key; send it as 'Authorization: Bearer …' or 'x-api-key: …'")
         if not hmac.compare_digest(given, config.master_key.encode()):
-            raise AuthenticationError("this API key is not known here", code="invalid_api_key")
+            key = None if ring is None else ring.find(given.decode("latin-1"))
+            if key is None:
+                raise AuthenticationError("this API key is not known here", code="invalid_api_key")
+            return Caller(key.scope, admin=False, credentials=config.allow_client_credentials, key=key)
     return Caller(credentials=config.allow_client_credentials)
 
 

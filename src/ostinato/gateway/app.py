@@ -106,6 +106,7 @@ class Gateway:
             if exchange.begun:
                 raise
         finally:
+            service.settle(exchange)
             service.watch.end(exchange, "other" if route is None else route.path, began_s)
 
     def _find(self, path: str) -> tuple[Route | None, str]:
@@ -130,7 +131,7 @@ class Gateway:
         scope, headers = exchange.scope, exchange.headers
         method = scope["method"]
         if not route.open:
-            exchange.caller = admit(service.config, scope, headers)
+            exchange.caller = admit(service.config, service.ring, scope, headers)
         handler = route.methods.get("GET" if method == "HEAD" else method)
         if handler is None:
             raise MethodNotAllowedError(method, tuple(route.methods))

@@ -14,6 +14,7 @@ from ostinato.gateway.affinity import prefix_of
 from ostinato.gateway.controls import take_controls, take_credentials
 from ostinato.gateway.exchange import object_of
 from ostinato.gateway.headers import JSON, told_headers
+from ostinato.gateway.till import REFUSALS
 
 if TYPE_CHECKING:
     from ostinato.gateway.exchange import Exchange
@@ -32,8 +33,12 @@ async def answer_model(service: Service, exchange: Exchange) -> None:
     told = service.relay.recall(token)
     if told is None:
         ask, alias = read_ask(service, exchange, object_of(raw), token)
-        await exchange.watched(_answer(service, exchange, ask, alias, service.relay.answer))
+        service.let_through(exchange, alias.name)
+        await exchange.watched(
+            _answer(service, exchange, ask, alias, _drawing(service, exchange, service.relay.answer))
+        )
     else:
+        service.let_through(exchange, told.model)
         await _send(exchange, told)
 
 
@@ -42,7 +47,8 @@ def _token(exchange: Exchange, raw: bytes) -> tuple[Any, ...]:
     headers, caller = exchange.headers, exchange.caller
     said = [headers.get(name.encode()) for name in exchange.dialect.headers]
     body = raw if len(raw) <= LONG_REQUEST else sha256(raw).digest()
-    return exchange.dialect.name, caller, headers.get(b"cache-control"), *said, body
+    who = caller.tenant, caller.id, caller.credentials
+    return exchange.dialect.name, *who, headers.get(b"cache-control"), *said, body
 
 
 def read_ask(service: Service, exchange: Exchange, body: Json, token: Any = None) -> tuple[Ask, Alias]:
@@ -52,6 +58,9 @@ def read_ask(service: Service, exchange: Exchange, body: Json, token: Any = None
     """
     headers, caller, dialect = exchange.headers, exchange.caller, exchange.dialect
     controls = take_controls(body, headers.get(b"cache-control"))
+    refused = caller.refused_control(controls)
+    if refused is not None:
+        raise PermissionDeniedError(f"this key may not set the cache control {refused!r}")
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequestError(f"stream must be true or false, not {stream!r:.50}")
@@ -78,7 +87,21 @@ async def answer_embeddings(service: Service, exchange: Exchange) -> None:
     ask, alias = read_ask(service, exchange, await exchange.json())
     if "input" not in ask.body:
         raise BadRequestError("input must be a text, a list of texts, token ids, or a list of lists of token ids")
-    await exchange.watched(_answer(service, exchange, ask, alias, service.relay.embed))
+    service.let_through(exchange, alias.name)
+    await exchange.watched(_answer(service, exchange, ask, alias, _drawing(service, exchange, service.relay.embed)))
+
+
+def _drawing(service: Service, exchange: Exchange, how: How) -> How:
+    """Return `how`, asking a deployment only as far as the caller's money goes."""
+
+    def answer(ask: Ask, deployment: Any, asking: Callable[[], None]) -> Awaitable[Told]:
+        def draw() -> None:
+            service.draw(exchange)
+            asking()
+
+        return how(ask, deployment, draw)
+
+    return answer
 
 
 async def _answer(service: Service, exchange: Exchange, ask: Ask, alias: Alias, how: How) -> None:
@@ -92,6 +115,8 @@ async def _told(service: Service, ask: Ask, alias: Alias, how: How) -> Told:
     """
     try:
         return await ask_deployments(service, ask, alias, how)
+    except REFUSALS:
+        raise
     except OstinatoError as error:
         others = [service.config.models.find(name) for name in service.router.fallbacks(alias.name, error)]
         for place, other in enumerate(others, 1):
@@ -112,6 +137,8 @@ async def ask_deployments(service: Service, ask: Ask, alias: Alias, how: How, *,
     while True:
         try:
             told = await how(ask, plan.deployment, plan.ask)
+        except REFUSALS:
+            raise
         except OstinatoError as error:
             delay_s = plan.failed(error)
             if delay_s is None:

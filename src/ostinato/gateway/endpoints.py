@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ostinato.gateway import cache_paths, reporting
+from ostinato.gateway import cache_paths, reporting, team_paths
 from ostinato.gateway.app import Gateway, Route
 from ostinato.gateway.asking import answer_embeddings, answer_model
+from ostinato.gateway.books import Books, usual_path
 from ostinato.gateway.counting import count_tokens
 from ostinato.gateway.document import show_document
 from ostinato.gateway.service import Service
@@ -41,12 +42,17 @@ def routes() -> dict[str, Route]:
         "/health/liveness": Route(CHAT, {"GET": reporting.liveness}, open=True),
         "/health/liveliness": Route(CHAT, {"GET": reporting.liveness}, open=True),
         "/metrics": Route(CHAT, {"GET": reporting.metrics}),
+        "/key/generate": Route(CHAT, {"POST": team_paths.generate}),
+        "/key/list": Route(CHAT, {"GET": team_paths.listed}),
+        "/key/revoke": Route(CHAT, {"POST": team_paths.revoke}),
+        "/spend": Route(CHAT, {"GET": team_paths.spend}),
+        "/ui": Route(CHAT, {"GET": team_paths.page}, tail=True, open=True),
     }
 
 
 def build_app(config: Config, tally: Tally | None = None) -> Gateway:
     """Return the application for a configuration; `tally` is where this process counts."""
-    return make_app(Service(config, watch=Watch(tally)))
+    return make_app(Service(config, watch=Watch(tally), books=Books(config.ledger or usual_path())))
 
 
 def make_app(service: Service, rest: Any = None) -> Gateway:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ostinato.client.ask import Told
     from ostinato.gateway.admit import Caller
     from ostinato.gateway.config import Limits
+    from ostinato.gateway.till import Ticket
     from ostinato.wire.dialects import Dialect
 
 Scope = Mapping[str, Any]
@@ -51,6 +52,7 @@ class Exchange:
         "parameter",
         "scope",
         "status",
+        "ticket",
         "told",
     )
 
@@ -67,6 +69,8 @@ class Exchange:
         """Whether the answer has begun."""
         self.status = 0
         """Of the answer; 0: none has begun."""
+        self.ticket: Ticket | None = None
+        """What a call to a model was let in with."""
         self.told: Told | None = None
         """What a model or the cache answered."""
         self.left = False

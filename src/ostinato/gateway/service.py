@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ostinato.client.aio import AsyncClient
 from ostinato.client.relay import Relay
+from ostinato.errors import ServiceUnavailableError, StoreError
 from ostinato.gateway.router import Router
 from ostinato.gateway.watch import Watch
+from ostinato.ledger.line import Line
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
+    from ostinato.gateway.books import Books
     from ostinato.gateway.config import Config
+    from ostinato.gateway.exchange import Exchange
+    from ostinato.gateway.keys import KeyRing
 
 
 class Service:
@@ -25,15 +32,21 @@ class Service:
         cache: Cache | None = None,
         client: AsyncClient | None = None,
         watch: Watch | None = None,
+        books: Books | None = None,
         before: Service | None = None,
     ) -> None:
-        """`cache` None: as it is configured. `before`: whose client, health, counts and unchanged cache are kept."""
+        """`cache` None: as it is configured. `books` None: no virtual keys, and no ledger.
+
+        `before`: whose client, health, counts, books and unchanged cache are kept.
+        """
         self.config: Config = config
         if cache is None:
             kept = before is not None and _caches(before.config) == _caches(config)
             cache = before.cache if before is not None and kept else config.open_cache()
         self.cache: Cache | None = cache
         self.watch: Watch = watch or (before.watch if before is not None else Watch())
+        self.books: Books | None = books or (None if before is None else before.books)
+        self.ring: KeyRing | None = None if self.books is None else self.books.ring
         self.client: AsyncClient = client or (before.client if before is not None else AsyncClient())
         self.router: Router = Router(config.routing, None if before is None else before.router.health)
         self.relay = Relay(self.client, self.cache)
@@ -43,11 +56,72 @@ class Service:
         counters = {} if self.cache is None else self.cache.counters.as_dict()
         self.watch.look(self.config.models, self.router.health, counters)
 
+    def let_through(self, exchange: Exchange, model: str) -> None:
+        """Let a call to a model in, as far as its key's limits go.
+
+        Raises: KeyRateError. ServiceUnavailableError: its limits cannot be read.
+        """
+        if self.books is not None:
+            try:
+                exchange.ticket = self.books.till.admit(exchange.caller.key, model)
+            except StoreError as error:
+                raise _unread(error) from None
+
+    def draw(self, exchange: Exchange) -> None:
+        """Let a call go upstream, as far as its key's money goes.
+
+        Raises: KeyBudgetError, KeyRateError. ServiceUnavailableError: its limits cannot be read.
+        """
+        if self.books is not None and exchange.ticket is not None:
+            try:
+                self.books.till.draw(exchange.ticket)
+            except StoreError as error:
+                raise _unread(error) from None
+
+    def settle(self, exchange: Exchange) -> None:
+        """Write a line for a call that was let in."""
+        if self.books is not None and exchange.ticket is not None:
+            line = line_of(exchange, exchange.ticket.model, time.time())
+            self.books.till.settle(exchange.ticket, line)
+            self.watch.spent(line)
+            self.books.open()
+
     async def aclose(self) -> None:
-        """Close the connections, and the cache behind them."""
+        """Close the connections, the cache behind them, and the books."""
         await self.client.aclose()
+        if self.books is not None:
+            await asyncio.to_thread(self.books.close)
         if self.cache is not None:
             await self.cache.aclose()
+
+
+def _unread(error: StoreError) -> ServiceUnavailableError:
+    return ServiceUnavailableError(f"the limits of this key cannot be read: {error.message}")
+
+
+def line_of(exchange: Exchange, model: str, at: float) -> Line:
+    """Return the ledger's line of a call that was answered, or was not."""
+    told, key = exchange.told, exchange.caller.key
+    tenant, key_id = (exchange.caller.tenant, "") if key is None else (key.tenant, key.id)
+    if told is None:
+        return Line(at, tenant, key_id, model, "error")
+    if told.cache in {"hit", "shared"}:
+        return Line(at, tenant, key_id, model, told.cache, saved_pico=told.saved_pico or 0)
+    runs = told.runs
+    return Line(
+        at,
+        tenant,
+        key_id,
+        model,
+        told.cache,
+        uncached=sum(run.uncached for run in runs),
+        read=sum(run.read for run in runs),
+        written=sum(sum(run.written.values()) for run in runs),
+        output=sum(run.output for run in runs),
+        cost_pico=told.paid_pico,
+        saved_pico=told.saved_pico or 0,
+        prompt_saved_pico=told.prompt_saved_pico,
+    )
 
 
 def _caches(config: Config) -> Mapping[str, Any] | None:

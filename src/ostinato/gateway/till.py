@@ -45,6 +45,20 @@ CREATE TABLE IF NOT EXISTS grants (
 """
 
 
+class KeyBudgetError(BudgetExceededError):
+    """The budget of a key of ours is spent. Somebody else who waits for the same answer may still ask."""
+
+    retryable = True
+
+
+class KeyRateError(RateLimitError):
+    """A key of ours has used up its calls or tokens of this minute."""
+
+
+REFUSALS = KeyBudgetError, KeyRateError
+"""No vendor's word, and no deployment's fault."""
+
+
 class Purse:
     """What this process may still draw of one limit of one key, in the limit's unit."""
 
@@ -79,6 +93,8 @@ class Ticket(msgspec.Struct):
     key: Key | None
     model: str
     holds: list[tuple[Purse, int]] = msgspec.field(default_factory=list)
+    drawn: bool = False
+    """Whether it may go upstream."""
 
 
 class Till:
@@ -97,35 +113,46 @@ class Till:
         self._failing = False
 
     def admit(self, key: Key | None, model: str) -> Ticket:
-        """Let a call of `key` in. Its ticket must be settled.
+        """Let a call of `key` in, as far as its calls a minute go. Its ticket must be settled.
 
-        Raises: BudgetExceededError, RateLimitError: it may not, the latter with `retry_after` seconds.
-            StoreError: its limits cannot be read.
+        Raises: KeyRateError: it may not, for `retry_after` seconds. StoreError: its limits cannot be read.
         """
         ticket = Ticket(key, model)
-        if key is None or (key.budget_usd is None and key.rpm is None and key.tpm is None):
-            return ticket
-        now = self._clock()
+        if key is not None and key.rpm is not None:
+            self._hold(ticket, key, paid=False)
+        return ticket
+
+    def draw(self, ticket: Ticket) -> None:
+        """Let an admitted call go upstream, as far as its key's money and tokens go. More than once is as once.
+
+        Raises: KeyBudgetError, KeyRateError: it may not. StoreError: its limits cannot be read.
+        """
+        key = ticket.key
+        if key is not None and not ticket.drawn and (key.budget_usd is not None or key.tpm is not None):
+            self._hold(ticket, key, paid=True)
+            ticket.drawn = True
+
+    def _hold(self, ticket: Ticket, key: Key, *, paid: bool) -> None:
+        now, model, held = self._clock(), ticket.model, len(ticket.holds)
         with self._lock:
-            for kind, limit, span in _limits(key, now):
+            for kind, limit, span in _limits(key, now, paid=paid):
                 purse = self._purse(key.id, kind, limit, span, now)
                 wanted = 1 if kind == "calls" else max(1, self._usual.get((model, kind), 1))
                 if purse.left - purse.held < wanted and not self._grant(purse, wanted, now):
-                    self._release(ticket)
+                    self._release(ticket, held)
                     raise _refused(key, kind, now)
                 purse.held += wanted
                 ticket.holds.append((purse, wanted))
-        return ticket
 
     def settle(self, ticket: Ticket, line: Line | None) -> None:
         """Take what a call really cost, and write its line; without a line it took nothing."""
         with self._lock:
-            self._release(ticket)
+            holds = self._release(ticket)
             if line is None:
                 return
             tokens = line.uncached + line.read + line.written + line.output
             took: dict[Kind, int] = {"budget": line.cost_pico or 0, "calls": 1, "tokens": tokens}
-            for purse, _ in ticket.holds:
+            for purse in holds:
                 purse.left -= took[purse.kind]
                 purse.unsettled += took[purse.kind]
             if line.outcome in {"miss", "bypass"}:
@@ -214,9 +241,12 @@ class Till:
         purse.written_at = now
 
     @staticmethod
-    def _release(ticket: Ticket) -> None:
-        for purse, held in ticket.holds:
+    def _release(ticket: Ticket, since: int = 0) -> list[Purse]:
+        """Let go of what a ticket holds, from the `since`-th hold on. Return the purses."""
+        let_go, ticket.holds[since:] = ticket.holds[since:], []
+        for purse, held in let_go:
             purse.held -= held
+        return [purse for purse, _ in let_go]
 
 
 _SPENT = "SELECT amount FROM spent WHERE key_id = ? AND kind = ? AND span = ?"
@@ -230,10 +260,13 @@ INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 _KEEP = "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)"
 
 
-def _limits(key: Key, now: float) -> Iterator[tuple[Kind, int, str]]:
+def _limits(key: Key, now: float, *, paid: bool) -> Iterator[tuple[Kind, int, str]]:
+    """Yield the limits on what is paid for, or on calls alone."""
     minute = f"{int(now // 60):012d}"
-    if key.rpm is not None:
-        yield "calls", key.rpm, minute
+    if not paid:
+        if key.rpm is not None:
+            yield "calls", key.rpm, minute
+        return
     if key.tpm is not None:
         yield "tokens", key.tpm, minute
     if key.budget_usd is not None:
@@ -241,10 +274,10 @@ def _limits(key: Key, now: float) -> Iterator[tuple[Kind, int, str]]:
         yield "budget", round(key.budget_usd * 10**12), days[key.budget_period]
 
 
-def _refused(key: Key, kind: Kind, now: float) -> BudgetExceededError | RateLimitError:
+def _refused(key: Key, kind: Kind, now: float) -> KeyBudgetError | KeyRateError:
     if kind == "budget":
         span = {"ever": "", "month": " for this month", "day": " for today"}[key.budget_period]
-        return BudgetExceededError(f"the budget of key {key.id!r} is spent{span}: ${key.budget_usd:g}")
+        return KeyBudgetError(f"the budget of key {key.id!r} is spent{span}: ${key.budget_usd:g}")
     unit = "calls" if kind == "calls" else "tokens"
     limit = key.rpm if kind == "calls" else key.tpm
-    return RateLimitError(f"key {key.id!r} may use {limit} {unit} a minute", retry_after=60 - now % 60)
+    return KeyRateError(f"key {key.id!r} may use {limit} {unit} a minute", retry_after=60 - now % 60)
