@@ -156,7 +156,7 @@ def test_a_stream_that_fails_before_its_first_event_is_a_plain_error(emulator: E
 def test_a_stream_that_breaks_ends_with_an_error_event(
     fault: dict[str, Any], http: httpx2.Client, emulator: Emulator
 ) -> None:
-    for path, body in [*ASKED.items()][:3] + [*TRANSLATED.items()]:
+    for path, body in [*[*ASKED.items()][:3], *TRANSLATED.items()]:
         check_broken(path, body, fault, http, emulator)
 
 
