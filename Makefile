@@ -12,7 +12,7 @@ CODE := $(wildcard src tests scripts bench examples)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-.PHONY: help demo test check format lint types contracts shape soak bench traffic prices docs constraints wheel clean
+.PHONY: help demo test check format lint types contracts shape soak bench traffic matrix prices docs constraints wheel clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -48,6 +48,12 @@ bench: $(VENV)/.stamp-dev ## the benchmarks, beside their floors
 
 traffic: $(VENV)/.stamp-dev ## every recorded exchange through the public call, as a table
 	@$(PY) -m scripts.traffic_table
+
+matrix: $(VENV)/.stamp-dev ## every official client against the gateway, each vendor behind each dialect, as a table
+	@$(PY) -m venv build/matrix
+	@build/matrix/bin/pip --disable-pip-version-check install -q langchain-openai langchain-anthropic || true
+	@npm install --prefix build/matrix --no-audit --no-fund --loglevel=error openai || true
+	@$(PY) -m scripts.client_matrix
 
 prices: $(VENV)/.stamp-dev ## the price table anew, from its dated sources
 	@$(PY) scripts/make_prices.py
