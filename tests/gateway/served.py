@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from tests.client.calls import until
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = "import sys; from ostinato.cli.serve import serve; from ostinato.gateway.config import load; \
 serve(load(sys.argv[1]), '127.0.0.1', 0, int(sys.argv[2]), sys.argv[3])"
@@ -22,9 +24,10 @@ LONG_S = 30
 class Served:
     """A running gateway."""
 
-    def __init__(self, config: Path, process: subprocess.Popen[str]) -> None:
-        self.config = config
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self.process = process
+        self._log = log
+        self._read = 0
         assert process.stdout is not None
         self.url = process.stdout.readline().split()[2]
 
@@ -39,18 +42,26 @@ class Served:
         self.process.send_signal(number)
 
     def end(self) -> tuple[int, list[str]]:
-        """Return the exit code and what was logged, after SIGTERM."""
+        """Return the exit code and what was logged and not read yet, after SIGTERM."""
         self.tell(signal.SIGTERM)
-        _, logged = self.process.communicate(timeout=LONG_S)
-        return self.process.returncode, logged.splitlines()
+        code = self.process.wait(timeout=LONG_S)
+        return code, self._log.read_text().splitlines()[self._read :]
 
     def logged(self, words: str) -> str:
         """Return the next line of the log with these words in it."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if words in line:
-                return line
-        raise AssertionError(f"it never said {words!r}")
+        found: list[str] = []
+
+        def read_on() -> bool:
+            lines = self._log.read_text().splitlines(keepends=True)
+            for line in lines[self._read :]:
+                self._read += line.endswith("\n")
+                if words in line:
+                    found.append(line)
+                    return True
+            return False
+
+        until(read_on)
+        return found[0]
 
 
 class Stream:
@@ -75,15 +86,18 @@ class Stream:
 def serving(config: Path, workers: int = 1, app: str = "tests.gateway.plain_app:build_app") -> Iterator[Served]:
     """Run a gateway for a configuration file. The application is a plain one unless named."""
     environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(config), str(workers), app],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environ,
-    )
-    try:
-        yield Served(config, process)
-    finally:
-        process.kill()
-        process.communicate()
+    log = config.with_suffix(".log")
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(config), str(workers), app],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=environ,
+        ) as process,
+    ):
+        try:
+            yield Served(process, log)
+        finally:
+            process.kill()

@@ -60,10 +60,11 @@ class Serving:
     def __init__(self, config: Config | str, **service: Any) -> None:
         self.config = read(config) if isinstance(config, str) else config
         self.service = Service(self.config, **service)
+        self.app = make_app(self.service)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.port = self._socket.getsockname()[1]
         settings = uvicorn.Config(
-            make_app(self.service), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1
+            self.app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

@@ -20,7 +20,8 @@ from ostinato.gateway.router import Health, Plan, Router
 from ostinato.gateway.routing import Routing
 from ostinato.testing.clock import ManualClock
 
-PREFIX = prefix_of({"messages": [{"role": "user", "content": "hello"}]})
+PREFIX = bytes(32)
+"""Falls as the smallest number where dice do, so that pauses are what they are at most."""
 BROKEN = InternalServerError("down")
 
 
@@ -151,6 +152,33 @@ def test_calls_that_fail_together_are_one_failure() -> None:
 
     state = place.router.health.states["d0"]
     assert (state.rests, state.failures) == (1, 5)
+
+
+def test_who_waited_for_a_flight_goes_on_where_it_ended_with_the_same_pause() -> None:
+    place = Place(2)
+    leader, follower = place.plan(num_retries=1), place.plan(num_retries=1)
+    for error in (BROKEN.copy(), BROKEN.copy()):
+        leader.ask()
+        leader.failed(error)
+    leader.gave_up(error)
+    pauses = [plan.after(error.copy()) for plan in (leader, follower)]
+
+    assert pauses == [0.5, 0.5]
+    assert follower.deployment is leader.deployment
+    leader.ask()
+    leader.failed(error := BROKEN.copy())
+    leader.gave_up(error)
+    assert [plan.after(error) for plan in (leader, follower)] == [None, None]
+
+
+def test_those_who_ask_something_else_come_back_at_another_time() -> None:
+    router = Router(Routing(num_retries=1))
+    delays = set()
+    for number in range(5):
+        plan = router.plan(alias_of(1), prefix_of({"input": f"question {number}"}))
+        delays.add(plan.failed(BROKEN))
+
+    assert len(delays) == 5
 
 
 def test_who_joined_a_call_that_failed_moves_on_and_holds_it_against_nobody() -> None:

@@ -53,6 +53,8 @@ class Flight:
         """Headers of the answer without which its body cannot be read in full."""
         self.sign: Callable[[OstinatoError], None] | None = None
         """What completes an error before anybody hears of it; whoever went upstream sets it."""
+        self.origin: Any = None
+        """Whose answer it is, in terms of whoever went upstream and sets it: those who joined read it."""
         self.home: object = None
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None

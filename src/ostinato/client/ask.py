@@ -9,6 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from ostinato.client.route import Pricer
+    from ostinato.errors import OstinatoError
     from ostinato.records import Answer
     from ostinato.wire.contract import Json
     from ostinato.wire.dialects import Dialect
@@ -29,6 +30,23 @@ class Deployment(Protocol):
     @property
     def params(self) -> Mapping[str, Any]:
         """What `completion()` would be called with beside the messages: key, address, prices, defaults."""
+
+
+class Plan(Protocol):
+    """One call's way through the deployments of a name."""
+
+    @property
+    def deployment(self) -> Deployment:
+        """Whom to ask now."""
+
+    def ask(self) -> None:
+        """Say that it is asked now. Raises OstinatoError: it is not to be."""
+
+    def failed(self, error: OstinatoError) -> float | None:
+        """Say that it failed. Return the seconds to wait before asking `deployment`, None to give up."""
+
+    def gave_up(self, error: OstinatoError) -> None:
+        """Say that this flight ends with `error`, of which `failed` was told: what follows, another one does."""
 
 
 class Alias(Protocol):

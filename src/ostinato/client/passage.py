@@ -16,6 +16,7 @@ from ostinato.errors import (
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
     from ostinato.client.aio import AsyncClient
+    from ostinato.client.ask import Deployment, Plan
     from ostinato.client.request import Request
     from ostinato.client.telling import Teller
 
@@ -23,21 +24,57 @@ if TYPE_CHECKING:
 class Passage(AsyncVoyage):
     """One ride, carried out for a client that reads bytes."""
 
-    __slots__ = ("_asking",)
+    __slots__ = ("_plan", "_request_to", "asked")
 
-    def __init__(self, client: AsyncClient, ride: Ride, request: Request, asking: Callable[[], None]) -> None:
-        """`asking` is called before anything is sent, and may raise instead."""
+    def __init__(
+        self,
+        client: AsyncClient,
+        ride: Ride,
+        request: Request,
+        plan: Plan,
+        request_to: Callable[[Deployment], Request],
+    ) -> None:
+        """`plan` says who is asked and who next, `request_to` what of them."""
         super().__init__(client, ride, request)
-        self._asking = asking
+        self._plan = plan
+        self._request_to = request_to
+        self.asked = plan.deployment
+        """Whom the request is for."""
 
     async def _open(self, token: int) -> None:
+        flight = self._ride.flight
+        assert flight is not None  # noqa: S101  # it is to be opened
         try:
-            self._asking()
-        except OstinatoError as error:
-            assert self._ride.flight is not None  # noqa: S101  # it is to be opened
-            self._ride.flight.broke(token, error)
-        else:
-            await super()._open(token)
+            self._plan.ask()
+        except OstinatoError:
+            flight.aborted(token)  # it is this caller who may not; others who wait may, each by itself
+            raise
+        flight.origin = self.asked, self._request
+        await super()._open(token)
+
+    def move_on(self, error: OstinatoError) -> float | None:
+        """Return the seconds to wait before asking again, perhaps somebody else; None: this flight is over.
+
+        All who wait for the flight wait for that. Whoever speaks another wire is asked on a flight of its own.
+        """
+        delay_s = self._plan.failed(error)
+        if delay_s is not None and self._turned():
+            return delay_s
+        self._plan.gave_up(error)
+        return None
+
+    def _turned(self) -> bool:
+        """Turn to whom the plan names now. Return whether this flight can."""
+        if self._plan.deployment is self.asked:
+            return True
+        try:
+            request = self._request_to(self._plan.deployment)
+        except OstinatoError:
+            return False  # and whoever asks it next is told why
+        if request.route.wire is not self._request.route.wire:
+            return False
+        self.asked, self._request = self._plan.deployment, request
+        return True
 
     async def whole(self) -> Entry | Flight:
         """Carry the ride out and return what answers."""

@@ -7,7 +7,6 @@ dialect is the vendor's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,14 +16,14 @@ from ostinato.caching.flow import Ride
 from ostinato.caching.key import Memo, Parts, request_key, request_parts
 from ostinato.caching.record import Entry
 from ostinato.caching.seat import Seat
-from ostinato.client.ask import Alias, Ask, Deployment, Told
+from ostinato.client.ask import Alias, Ask, Deployment, Plan, Told
 from ostinato.client.core import Settings
 from ostinato.client.embeddings import EmbeddingCall
 from ostinato.client.passage import Passage
 from ostinato.client.request import chat_parts, key_scope
 from ostinato.client.telling import Form, tell_entry, tell_flight, teller_of
 from ostinato.client.way import Way, way_to
-from ostinato.errors import BadRequestError, ConfigurationError
+from ostinato.errors import BadRequestError, ConfigurationError, OstinatoError
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -75,24 +74,33 @@ class Relay:
             return None
         return self._hit(entry, known)
 
-    async def answer(self, ask: Ask, deployment: Deployment, asking: Callable[[], None]) -> Told:
-        """Answer a request from the cache or from a deployment, which is asked once, and `asking` called before.
+    async def answer(self, ask: Ask, plan: Plan) -> Told:
+        """Answer a request from the cache or from a deployment, as `plan` names them; all of one wire at most.
 
         Raises: OstinatoError: there is no answer, or none that may be given.
         """
-        way, request, parts = self._requested(ask, deployment)
+        way, request, parts = self._requested(ask, plan.deployment)
         policy = self._policy(ask)
-        wire, form = way.route.wire, Form(ask.dialect, way, ask.stream, ask.shows_counts)
+        form = Form(ask.dialect, way, ask.stream, ask.shows_counts)
         seat = None if policy is None else self._seat(ask, policy, form, request, parts)
         cache = self.cache if seat is not None else None
-        ride = Ride(wire, cache=cache, seat=seat, streams=ask.stream, retry_delay=request.retry_delay)
-        passage = Passage(self._client, ride, request, asking)
+
+        def move_on(error: OstinatoError, _attempt: int) -> float | None:
+            return passage.move_on(error)
+
+        def request_to(deployment: Deployment) -> Request:
+            return self._way(ask.dialect, deployment).request(ask.body, ask.headers)
+
+        ride = Ride(way.route.wire, cache=cache, seat=seat, streams=ask.stream, retry_delay=move_on)
+        passage = Passage(self._client, ride, request, plan, request_to)
         answer = await (passage.depart() if ask.stream else passage.whole())
         if isinstance(answer, Entry):
             assert seat is not None  # noqa: S101  # only a seated ride finds an entry
             return self._hit(answer, _Known(seat.store_key, seat.policy, form, ask.alias.name))
-        told = Told("miss", stream=ask.stream, deployment=deployment.id, model=ask.alias.name)
-        told.provider = way.route.provider.name
+        asked, request = answer.origin or (passage.asked, request)
+        form = replace(form, way=self._way(ask.dialect, asked))
+        told = Told("miss", stream=ask.stream, deployment=asked.id, model=ask.alias.name)
+        told.provider = request.route.provider.name
         self._explain(told, ride, policy)
         if ask.stream:
             teller = teller_of(answer.wire, form, told, request.pricer, ride=ride)
@@ -101,11 +109,12 @@ class Relay:
             tell_flight(answer, form, told, request, free=not ride.paid)
         return told
 
-    async def embed(self, ask: Ask, deployment: Deployment, asking: Callable[[], None]) -> Told:
-        """Answer a request for embeddings, each input from the cache or from a deployment, which is asked once.
+    async def embed(self, ask: Ask, plan: Plan) -> Told:
+        """Answer a request for embeddings, each input from the cache or from the deployment that `plan` names.
 
         Raises: OstinatoError: there is no answer.
         """
+        deployment = plan.deployment
         route = self._client._route(deployment.model)
         own = {**deployment.params, **{name: value for name, value in ask.body.items() if name not in _EMBEDDED}}
         settings = Settings(
@@ -126,7 +135,7 @@ class Relay:
             binding = cache, policy
         shared = _shared(ask.alias) if len(ask.alias.deployments) > 1 else None
         call = EmbeddingCall(settings, route, binding, shared)
-        asking()
+        plan.ask()
         answer = await self._client._embedded(call)
         told = Told("bypass", _encode(answer), miss="bypass", deployment=deployment.id, model=ask.alias.name)
         told.provider = route.provider.name

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ostinato.client.ask import Ask, Told
+from ostinato.client.ask import Ask, Plan, Told
 from ostinato.client.relay import LONG_REQUEST
 from ostinato.errors import BadRequestError, OstinatoError, PermissionDeniedError
 from ostinato.gateway.affinity import prefix_of
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from ostinato.gateway.service import Service
 
 Json = dict[str, Any]
-How = Callable[[Ask, Any, Callable[[], None]], Awaitable[Told]]
-"""Answers from the cache, or asks a deployment: then it calls what it is given first, which may forbid it."""
+How = Callable[[Ask, Plan], Awaitable[Told]]
+"""Answers from the cache, or asks whom a plan names."""
 
 
 async def answer_model(service: Service, exchange: Exchange) -> None:
@@ -34,9 +35,7 @@ async def answer_model(service: Service, exchange: Exchange) -> None:
     if told is None:
         ask, alias = read_ask(service, exchange, object_of(raw), token)
         service.let_through(exchange, alias.name)
-        await exchange.watched(
-            _answer(service, exchange, ask, alias, _drawing(service, exchange, service.relay.answer))
-        )
+        await exchange.watched(_answer(service, exchange, ask, alias, service.relay.answer))
     else:
         service.let_through(exchange, told.model)
         await _send(exchange, told)
@@ -88,33 +87,20 @@ async def answer_embeddings(service: Service, exchange: Exchange) -> None:
     if "input" not in ask.body:
         raise BadRequestError("input must be a text, a list of texts, token ids, or a list of lists of token ids")
     service.let_through(exchange, alias.name)
-    await exchange.watched(_answer(service, exchange, ask, alias, _drawing(service, exchange, service.relay.embed)))
-
-
-def _drawing(service: Service, exchange: Exchange, how: How) -> How:
-    """Return `how`, asking a deployment only as far as the caller's money goes."""
-
-    def answer(ask: Ask, deployment: Any, asking: Callable[[], None]) -> Awaitable[Told]:
-        def draw() -> None:
-            service.draw(exchange)
-            asking()
-
-        return how(ask, deployment, draw)
-
-    return answer
+    await exchange.watched(_answer(service, exchange, ask, alias, service.relay.embed))
 
 
 async def _answer(service: Service, exchange: Exchange, ask: Ask, alias: Alias, how: How) -> None:
-    await _send(exchange, await _told(service, ask, alias, how))
+    await _send(exchange, await _told(service, ask, alias, partial(_ask_deployments, service, exchange, how)))
 
 
-async def _told(service: Service, ask: Ask, alias: Alias, how: How) -> Told:
+async def _told(service: Service, ask: Ask, alias: Alias, answered: Callable[..., Awaitable[Told]]) -> Told:
     """Return the answer of an alias, else of those that stand in for it.
 
     Raises: OstinatoError: the first alias's error, when none could answer.
     """
     try:
-        return await ask_deployments(service, ask, alias, how)
+        return await answered(ask, alias)
     except REFUSALS:
         raise
     except OstinatoError as error:
@@ -122,25 +108,27 @@ async def _told(service: Service, ask: Ask, alias: Alias, how: How) -> Told:
         for place, other in enumerate(others, 1):
             following = Ask(ask.dialect, ask.body, other, ask.tenant, ask.headers, ask.controls)
             try:
-                return await ask_deployments(service, following, other, how, last=place == len(others))
+                return await answered(following, other, last=place == len(others))
             except OstinatoError:
                 continue
         raise
 
 
-async def ask_deployments(service: Service, ask: Ask, alias: Alias, how: How, *, last: bool | None = None) -> Told:
-    """Return the answer of an alias's deployments, as the router plans it.
+async def _ask_deployments(
+    service: Service, exchange: Exchange, how: How, ask: Ask, alias: Alias, *, last: bool | None = None
+) -> Told:
+    """Return the answer of an alias's deployments, as the router plans it and the caller's money goes.
 
     Raises: OstinatoError: of the deployment that was asked last.
     """
-    plan = service.router.plan(alias, prefix_of(ask.body), last=last)
+    plan = service.router.plan(alias, prefix_of(ask.body), last=last, before=partial(service.draw, exchange))
     while True:
         try:
-            told = await how(ask, plan.deployment, plan.ask)
+            told = await how(ask, plan)
         except REFUSALS:
             raise
         except OstinatoError as error:
-            delay_s = plan.failed(error)
+            delay_s = plan.after(error)
             if delay_s is None:
                 raise
             if delay_s:

@@ -36,6 +36,9 @@ LONGEST_REST = 16
 LONGEST_RETRY_AFTER_S = 600.0
 """The longest rest that a vendor's `retry-after` brings."""
 
+_SPENT = "_spent"
+"""Where an error says whom its flight asked in vain, how often again, and whether it passes."""
+
 _OF_THE_REQUEST = (
     BadRequestError, ConfigurationError, ReplayMissError, RequestTooLargeError, UnsupportedParamsError,
 )  # fmt: skip
@@ -125,13 +128,17 @@ class Plan:
     __slots__ = (
         "_asked_s",
         "_barred",
+        "_delay_s",
         "_dice",
+        "_flight_over",
         "_health",
         "_order",
         "_policy",
         "_retries",
         "_routing",
+        "_spent",
         "_tried",
+        "before",
         "deployment",
     )
 
@@ -152,16 +159,24 @@ class Plan:
         self._tried: set[str] = set()
         self._asked_s: float | None = None
         self._barred: OstinatoError | None = None
+        self.before: Callable[[], None] | None = None
+        """Called before anybody is asked, and may raise."""
+        self._spent: tuple[frozenset[str], int] = frozenset(), 0
+        """Whom the call had asked, and how often again, when it failed last."""
+        self._delay_s: float | None = None
+        self._flight_over = False
         self.deployment: Deployment = self._choose(order)
         """Whom to ask now."""
 
     def ask(self) -> None:
         """Say that the deployment is asked now: the cache did not answer, and nobody else is at it.
 
-        Raises: ServiceUnavailableError: nobody here is well, and somebody else can answer.
+        Raises: ServiceUnavailableError: nobody here is well, and somebody else can answer. What `before` raises.
         """
         if self._barred is not None:
             raise self._barred
+        if self.before is not None:
+            self.before()
         self._asked_s = self._health.asked(self.deployment, self._routing)
 
     def answered(self) -> None:
@@ -175,20 +190,42 @@ class Plan:
         Each deployment that does not rest is asked once, without waiting; then the retries begin. What failed for
         somebody else, whom this call had joined, is held against nobody once more.
         """
+        self._delay_s = self._next(error)
+        return self._delay_s
+
+    def gave_up(self, error: OstinatoError) -> None:
+        """Say that the flight which asked ends with `error`, of which `failed` was told, and nobody is to take it over.
+
+        The error says whom it asked in vain: those who waited for it go on from there, as this call does.
+        """
+        self._flight_over = True
+        error.__dict__[_SPENT] = *self._spent, error.retryable
+        error.retryable = False
+
+    def after(self, error: OstinatoError) -> float | None:
+        """Return what `failed` said of `error`, or says now where nobody told it yet."""
+        told, self._flight_over = self._flight_over, False
+        return self._delay_s if told else self.failed(error)
+
+    def _next(self, error: OstinatoError) -> float | None:
         if self._barred is not None or not is_deployments_fault(error):
             return None
         if self._asked_s is not None:
             self._health.failed(self.deployment, error, self._asked_s, self._routing)
             self._asked_s = None
+        tried, retries, passes = error.__dict__.get(_SPENT, (frozenset(), 0, error.retryable))
+        self._tried |= tried
+        self._retries = max(self._retries, retries)
+        self._spent = frozenset(self._tried), self._retries
         untried = [deployment for deployment in self._order if deployment.id not in self._tried]
         awake = [deployment for deployment in untried if not self._health.rests(deployment)]
-        if awake or (untried and not error.retryable):
+        if awake or (untried and not passes):
             self.deployment = self._choose(awake or untried)
             return 0.0
         before, self.deployment = self.deployment, self._choose(self._order)
-        if self.deployment is not before:
-            error = APIConnectionError(error.message, retryable=error.retryable)  # its `retry_after` is not this one's
-        delay_s = retry_delay(error, self._retries, self._policy, self._dice)
+        asks_to_wait = error.retry_after if self.deployment is before else None
+        failure = APIConnectionError(error.message, retry_after=asks_to_wait, retryable=passes)
+        delay_s = retry_delay(failure, self._retries, self._policy, self._dice)
         self._retries += 1
         return delay_s
 
@@ -219,18 +256,26 @@ class Router:
         self._dice = dice
 
     def plan(
-        self, alias: Alias, prefix: bytes | None, *, num_retries: int | None = None, last: bool | None = None
+        self,
+        alias: Alias,
+        prefix: bytes | None,
+        *,
+        num_retries: int | None = None,
+        last: bool | None = None,
+        before: Callable[[], None] | None = None,
     ) -> Plan:
         """Return the way of a call whose prompt begins with `prefix` (`affinity.prefix_of`), None where by chance.
 
         `last` says that nobody stands in for the alias; None: as it is configured. Where somebody does, and every
-        deployment rests, `Plan.ask` raises.
+        deployment rests, `Plan.ask` raises. It also raises what `before` does.
         """
-        order = ranked(alias.deployments, prefix if prefix is not None else self._drawn())
+        drawn = self._drawn() if prefix is None else prefix
+        order = ranked(alias.deployments, drawn)
         if num_retries is None:
             num_retries = order[0].params.get("num_retries", self.routing.num_retries)
         resting = all(map(self.health.rests, order))
-        plan = Plan(order, self.health, self.routing, self._dice, num_retries)
+        plan = Plan(order, self.health, self.routing, _dice(drawn), num_retries)
+        plan.before = before
         if last is None:
             last = not (alias.name in self.routing.fallbacks or "*" in self.routing.fallbacks)
         if resting and not last:
@@ -239,7 +284,7 @@ class Router:
         return plan
 
     def _drawn(self) -> bytes:
-        return int(self._dice() * 2**64).to_bytes(9, "big")
+        return int(self._dice() * 2**63).to_bytes(8, "big")
 
     def fallbacks(self, name: str, error: OstinatoError) -> tuple[str, ...]:
         """Return the aliases to ask in order after alias `name` ended with `error`.
@@ -255,3 +300,8 @@ class Router:
         elif not is_deployments_fault(error):
             return ()
         return tuple(other for other in table.get(name, table.get("*", ())) if other != name)
+
+
+def _dice(drawn: bytes) -> Callable[[], float]:
+    """Return dice that fall the same for those who ask the same: they wait for one answer, and come back together."""
+    return lambda: int.from_bytes(drawn[-4:], "big") / 2**32
