@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from click.testing import CliRunner, Result
 from ostinato import Cache, completion
 from ostinato.cli.main import cli
 from ostinato.testing.emulator import Emulator, Reply
+from tests.stores.cosmos_emulator import CosmosEmulator
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries
 
 MODEL = "openai/gpt-4o"
@@ -290,3 +294,38 @@ def test_letters_that_move_the_cursor_are_not_shown(disk: Command, emulator: Emu
     key = next(row["key"] for row in disk.rows() if row["kind"] == "chat")
 
     assert "\x1b" not in disk("ls").stdout + disk("show", key).stdout + disk("stats").stdout
+
+
+def test_cosmos_is_named_by_its_database_and_container() -> None:
+    with CosmosEmulator() as emulator:
+        string = emulator.connection_string
+        settings: dict[str, Any] = {"database_id": "caches", "container_id": "answers", "timeout_ms": 10_000}
+        run = Command(
+            "cosmos:caches/answers",
+            lambda **more: Cache.cosmos_db(string, **settings, **more),
+            {"COSMOS_CONNECTION_STRING": string},
+        )
+        texts = fill(run)
+
+        assert len(run.rows("--namespace", "theirs")) == 1
+        exported = run("export", "-").stdout
+        run("clear", "--all", "--yes")
+        assert run.rows() == []
+        run("import", "-", input=exported)
+        assert [answer.choices[0].message.content for answer in asked_again(run)] == texts
+
+
+def test_bar_shows_on_a_terminal_and_only_there(disk: Command) -> None:
+    pty = pytest.importorskip("pty", reason="there are no terminals of this kind here")
+    fill(disk)
+    ours, theirs = pty.openpty()
+    program = [sys.executable, "-c", "from ostinato.cli.main import cli; cli()", "cache", "ls", "--cache", disk.name]
+    ran = subprocess.run(
+        program, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}, check=True, text=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536)
+    os.close(ours)
+
+    assert b"listing" in shown
+    assert ran.stdout == disk("ls").stdout

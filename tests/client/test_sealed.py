@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from ostinato import Cache, completion, embedding
 from ostinato.caching.record import unpack
 from ostinato.errors import ReplayMissError
 from ostinato.testing.emulator import Emulator, Reply
-from tests.client.calls import MODEL, text
+from tests.client.calls import MODEL, text, until
 
 KEY = "correct horse battery staple 1"
 PROMPT = [{"role": "user", "content": "foxglove"}]
@@ -93,6 +95,27 @@ def test_namespace_of_a_call_has_a_data_key_of_its_own(ask: Any) -> None:
 
         assert ask(MODEL, PROMPT, cache={"namespace": "ours"}).cache_hit
         assert not ask(MODEL, PROMPT, cache={"namespace": "theirs"}).cache_hit
+
+
+@pytest.mark.parametrize("mode", ["default_on", "record"])
+def test_answer_on_its_way_while_its_namespace_is_shredded_is_unreadable(
+    ask: Any, mode: Any, emulator: Emulator, gate: threading.Event, pool: ThreadPoolExecutor
+) -> None:
+    cache = Cache.memory(encryption_key=KEY, mode=mode)
+    emulator.script(Reply(gate=gate))
+
+    def asked() -> None:
+        with cache:
+            ask(MODEL, PROMPT)
+
+    late = pool.submit(asked)
+    until(lambda: emulator.in_flight == 1)
+    cache.shred()
+    gate.set()
+    late.result()
+
+    assert len(list(cache.store.scan(cache.tag))) == 1
+    assert list(cache.entries()) == []
 
 
 def test_answer_keeps_its_vendors_words_with_the_cache_encrypted(emulator: Emulator) -> None:

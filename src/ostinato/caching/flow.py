@@ -84,8 +84,7 @@ class Ride:
         """Yield what is to be done, as the table above says."""
         seat = self.seat
         reads = seat is not None and seat.policy.read
-        if reads or (seat is not None and seat.policy.tags):
-            # Also where nothing is to be read: the generations of the tags are, before the answer is asked for.
+        if reads or (seat is not None and seat.prepares):
             entry: Entry | None = yield _LOOK_UP
             if entry is not None:
                 return entry

@@ -40,6 +40,8 @@ _ID, _NONCE, _TAG, _SALT = 8, 12, 16, 16
 _BODY = len(SEALED) + _ID + _NONCE
 
 Keys = str | bytes | Sequence[str | bytes]
+DataKey = tuple[bytes, bytes]
+"""The id of a data key, and the key."""
 
 
 class Master(msgspec.Struct, frozen=True):
@@ -95,11 +97,11 @@ class Seal:
         self._unwrapped: dict[bytes, bytes] = {}
         """Data keys by how they stand in the register, so that one that is gone there opens nothing here."""
 
-    def seal(self, store_key: bytes, packed: bytes) -> Steps[bytes]:
-        """Return `packed` sealed for `store_key`."""
-        key_id, data_key = yield from self.ready(store_key[:8])
+    def seal(self, store_key: bytes, packed: bytes, data_key: DataKey | None = None) -> Steps[bytes]:
+        """Return `packed` sealed for `store_key`, with the data key that `ready` gave before or gives now."""
+        key_id, key = data_key or (yield from self.ready(store_key[:8]))
         header, nonce = SEALED + key_id, os.urandom(_NONCE)
-        return header + nonce + self._of(data_key, store_key).encrypt(nonce, packed, header + store_key)
+        return header + nonce + self._of(key, store_key).encrypt(nonce, packed, header + store_key)
 
     def open(self, store_key: bytes, blob: bytes) -> Steps[bytes | None]:
         """Return what was sealed for `store_key`, or None: no key opens it, or it is not what was sealed."""
@@ -114,8 +116,8 @@ class Seal:
         except self._invalid:
             return None
 
-    def ready(self, scope: bytes) -> Steps[tuple[bytes, bytes]]:
-        """Return the id and the data key that new entries of `scope` are sealed with, made where there is none.
+    def ready(self, scope: bytes) -> Steps[DataKey]:
+        """Return the data key that new entries of `scope` are sealed with, made where there is none.
 
         Each master key has one of its own: with another first key, new entries are sealed with another data key.
         """

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ostinato.caching.key import Parts
     from ostinato.caching.past import Miss
     from ostinato.caching.policy import Policy
+    from ostinato.caching.seal import DataKey
     from ostinato.caching.tags import Generations
     from ostinato.wire.contract import Cuts, Json, Wire
 
@@ -25,7 +26,19 @@ _encode = msgspec.json.Encoder().encode
 class Seat:
     """One call in one cache."""
 
-    __slots__ = ("cache", "kind", "miss", "model", "parts", "policy", "request", "store_key", "tags", "wire")
+    __slots__ = (
+        "cache",
+        "data_key",
+        "kind",
+        "miss",
+        "model",
+        "parts",
+        "policy",
+        "request",
+        "store_key",
+        "tags",
+        "wire",
+    )
 
     def __init__(self, cache: Cache, policy: Policy, store_key: bytes, kind: str, wire: str, model: str) -> None:
         self.cache = cache
@@ -42,19 +55,25 @@ class Seat:
         """Why the last look-up found nothing."""
         self.tags: Generations | None = None
         """The generations of the call's tags from before it went upstream."""
+        self.data_key: DataKey | None = None
+        """What the answer is to be encrypted with, from then as well: shredding reaches answers on their way."""
 
     @property
     def key(self) -> bytes:
         """The 32 bytes of the call's key."""
         return self.store_key[8:]
 
+    @property
+    def prepares(self) -> bool:
+        """Whether a look-up does more than to read: what the answer is stored with comes from the store, too."""
+        return self.policy.write and (bool(self.policy.tags) or self.cache.shelf.seal is not None)
+
     def recall(self) -> Entry | None:
         """Return the entry that answers, or None."""
         shelf = self.cache.shelf
-        if self.policy.tags and self.policy.write:
-            self.tags = shelf.hold(self.store_key[:8], self.policy.tags)
-        if self.policy.write and shelf.seal is not None:
-            shelf.ready(self.store_key[:8])
+        if self.prepares:
+            self.tags = shelf.hold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
+            self.data_key = shelf.ready(self.store_key[:8])
         if not self.policy.read:
             return None
         entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
@@ -65,10 +84,9 @@ class Seat:
     async def arecall(self) -> Entry | None:
         """Return the entry that answers, or None."""
         shelf = self.cache.shelf
-        if self.policy.tags and self.policy.write:
-            self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags)
-        if self.policy.write and shelf.seal is not None:
-            await shelf.aready(self.store_key[:8])
+        if self.prepares:
+            self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
+            self.data_key = await shelf.aready(self.store_key[:8])
         if not self.policy.read:
             return None
         entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
@@ -104,7 +122,7 @@ class Seat:
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)
-        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s)
+        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s, self.data_key)
 
     def keeper(self, wire: Wire) -> Keep | None:
         """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""

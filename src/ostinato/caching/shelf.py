@@ -18,7 +18,7 @@ from ostinato.errors import StoreError, warn
 
 if TYPE_CHECKING:
     from ostinato.caching.counters import Counters
-    from ostinato.caching.seal import Keys
+    from ostinato.caching.seal import DataKey, Keys
     from ostinato.caching.stores.contract import Store
 
 
@@ -127,49 +127,49 @@ class Shelf:
             self._store_failed(error)
             return None
 
-    def ready(self, scope: bytes) -> None:
-        """Have what entries of `scope` are encrypted with at hand, before it is needed."""
-        if self.seal is not None:
-            try:
-                run(self.store, self.seal.ready(scope))
-            except StoreError as error:
-                self._store_failed(error)
+    def ready(self, scope: bytes) -> DataKey | None:
+        """Return what entries of `scope` are encrypted with; None where nothing is, or the store fails."""
+        try:
+            return None if self.seal is None else run(self.store, self.seal.ready(scope))
+        except StoreError as error:
+            self._store_failed(error)
+            return None
 
-    async def aready(self, scope: bytes) -> None:
-        """Have what entries of `scope` are encrypted with at hand, before it is needed."""
-        if self.seal is not None:
-            try:
-                await arun(self.store, self.seal.ready(scope))
-            except StoreError as error:
-                self._store_failed(error)
+    async def aready(self, scope: bytes) -> DataKey | None:
+        """Return what entries of `scope` are encrypted with; None where nothing is, or the store fails."""
+        try:
+            return None if self.seal is None else await arun(self.store, self.seal.ready(scope))
+        except StoreError as error:
+            self._store_failed(error)
+            return None
 
-    def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
+    def keep(self, store_key: bytes, entry: Entry, ttl_s: float | None, data_key: DataKey | None = None) -> None:
         """Store `entry` for `ttl_s` seconds, or less by `ttl_jitter`; a failing store is counted and logged once."""
         entry, ttl_s = self._timed(entry, ttl_s)
         try:
-            blob = run(self.store, self.blob_of(store_key, entry))
+            blob = run(self.store, self.blob_of(store_key, entry, data_key))
             self.store.set(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
             self._stored(store_key, entry)
 
-    async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None) -> None:
+    async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None, data_key: DataKey | None = None) -> None:
         """Store `entry` for `ttl_s` seconds, or less by `ttl_jitter`; a failing store is counted and logged once."""
         entry, ttl_s = self._timed(entry, ttl_s)
         try:
-            blob = await arun(self.store, self.blob_of(store_key, entry))
+            blob = await arun(self.store, self.blob_of(store_key, entry, data_key))
             await self.store.aset(store_key, blob, ttl_s)
         except StoreError as error:
             self._store_failed(error)
         else:
             self._stored(store_key, entry)
 
-    def blob_of(self, store_key: bytes, entry: Entry) -> Steps[bytes]:
+    def blob_of(self, store_key: bytes, entry: Entry, data_key: DataKey | None = None) -> Steps[bytes]:
         """Return `entry` as it is stored under `store_key`."""
         if self.seal is not None:
             # Not compressed: how well an answer shrinks would be told by its size.
-            return (yield from self.seal.seal(store_key, pack(entry)))
+            return (yield from self.seal.seal(store_key, pack(entry), data_key))
         return pack(entry, squeeze=not self.store.process_local)
 
     def _stored(self, store_key: bytes, entry: Entry) -> None:
