@@ -261,6 +261,26 @@ def test_failing_store_is_a_miss_and_no_error(store: MemoryStore, monkeypatch: p
     assert cache.counters.store_errors == 1
 
 
+def test_store_that_fails_for_a_while_holds_one_data_key_afterwards() -> None:
+    class Slow(MemoryStore):
+        process_local = False
+        failures = 5
+
+        def flush(self) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise StoreError("down")
+
+    store = Slow()
+    cache = sealed(store)
+    for number in range(8):
+        cache.set(f"k{number}", number)
+
+    assert [cache.get(f"k{number}") for number in range(8)] == [None] * 5 + [5, 6, 7]
+    # Three entries, the data key, which one is current, and the epoch.
+    assert store.stats()["entries"] == 6
+
+
 def test_no_plain_byte_of_a_value_reaches_the_file(tmp_path: Path) -> None:
     with Cache.disk(cache_path_root=tmp_path, encryption_key=KEY, namespace="hellebore") as cache:
         cache.set("foxglove", {"hemlock": "oleander"}, tags=["aconite"])

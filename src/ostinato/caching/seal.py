@@ -94,6 +94,8 @@ class Seal:
         self._invalid = InvalidTag
         self.masters = masters(keys)
         self._register = register
+        self._making: dict[bytes, DataKey] = {}
+        """Data keys by their scope that are not in the store yet."""
         self._unwrapped: dict[bytes, bytes] = {}
         """Data keys by how they stand in the register, so that one that is gone there opens nothing here."""
 
@@ -127,15 +129,18 @@ class Seal:
             data_key = yield from self._data_key(scope, key_id)
             if data_key is not None:
                 return key_id, data_key
-        key_id, data_key = os.urandom(_ID), os.urandom(32)
+        # While the store fails, each call tries the same one again.
+        key_id, data_key = self._making.setdefault(scope, (os.urandom(_ID), os.urandom(32)))
         yield from self._register.begin(_fact(scope, b"key " + key_id), self._wrap(scope, key_id, data_key))
         # It stands in the store before anything is sealed with it: who shreds finds it there.
         yield Flush()
         yield from self._register.begin(current, key_id)
+        self._making.pop(scope, None)
         return key_id, data_key
 
     def shred(self, scope: bytes) -> Steps[None]:
         """Forget the data keys of `scope`: what was sealed with them is unreadable for ever."""
+        self._making.pop(scope, None)
         self._unwrapped.clear()
         yield from shred(scope, self._register)
 
