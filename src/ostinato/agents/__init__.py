@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ostinato.agents.clients import ModelClient
     from ostinato.agents.configs import config_list_from_json, filter_config
     from ostinato.agents.conversable import ConversableAgent
+    from ostinato.agents.group import GroupChat
+    from ostinato.agents.group_manager import GroupChatManager
     from ostinato.agents.roles import AssistantAgent, UserProxyAgent
     from ostinato.agents.seeds import LEGACY_CACHE_DIR, LEGACY_DEFAULT_CACHE_SEED
     from ostinato.agents.stream import IOConsole, IOStream
@@ -36,6 +38,8 @@ __all__ = [
     "Cache",
     "ChatResult",
     "ConversableAgent",
+    "GroupChat",
+    "GroupChatManager",
     "IOConsole",
     "IOStream",
     "ModelClient",
@@ -53,6 +57,8 @@ _HOMES = {
     "Agent": "agent",
     "ChatResult": "chat",
     "ConversableAgent": "conversable",
+    "GroupChat": "group",
+    "GroupChatManager": "group_manager",
     "ModelClient": "clients",
     "OpenAIWrapper": "wrapper",
     "gather_usage_summary": "usage",

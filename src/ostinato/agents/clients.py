@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from ostinato.agents.deployment import SECRETS, Deployment
-from ostinato.agents.response import Gathering, Response, plain_json, restored
+from ostinato.agents.recorded import name_of, recorded
+from ostinato.agents.response import Gathering, Response, plain_json
 from ostinato.agents.show import show_stream
 from ostinato.agents.steps import Do, Steps
 from ostinato.caching import ambient
 from ostinato.caching.cache import Cache
 from ostinato.client.aio import AsyncClient
 from ostinato.client.sync import Client
-from ostinato.errors import ReplayMissError, warn
+from ostinato.errors import warn
 
 
 class ModelClient(Protocol):
@@ -133,39 +133,32 @@ class CustomClient:
     def ask(self, ask: Ask) -> Steps[Any]:
         """Ask, unless the cache answers."""
         params = {**ask.params, "messages": ask.messages}
-        cache, key = ask.cache, None
-        if cache is not None:
-            key = self._key(params, ask.sample_index)
-            if cache.mode != "record" and not (ask.controls or {}).get("no-cache"):
-                kept = yield Do(cache.get, cache.aget, (key,))
-                if kept is not None:
-                    response = restored(kept)
-                    response._cache_hit = True
-                    return response
-            if cache.mode == "replay":
-                raise ReplayMissError(
-                    f"nothing is sent in replay mode, and no record answers this call (key {key[:16]})"
-                )
-        answer = yield Do(self.client.create, self._acreate, (params,))
-        plain = plain_json(answer)
+        kind = type(self.client)
+        counted = {name: value for name, value in params.items() if name not in SECRETS}
+        name = name_of("model-client", f"{kind.__module__}.{kind.__qualname__}", counted, ask.sample_index)
+
+        def create() -> Steps[Any]:
+            return (yield Do(self.client.create, self._acreate, (params,)))
+
+        answer, hit = yield from recorded(
+            ask.cache,
+            name,
+            create,
+            missed="nothing is sent in replay mode, and no record answers this call to a model client of your own",
+            reads=not (ask.controls or {}).get("no-cache"),
+            as_json=plain_json,
+        )
+        plain = answer if hit else plain_json(answer)
         if plain is None:
             self._warn(answer)
             return answer
-        if cache is not None:
-            yield Do(cache.set, cache.aset, (key, plain))
-        return restored(plain)
+        response = Response(plain)
+        response._cache_hit = hit
+        return response
 
     async def _acreate(self, params: dict[str, Any]) -> Any:
         acreate = getattr(self.client, "acreate", None)
         return await (acreate(params) if acreate is not None else asyncio.to_thread(self.client.create, params))
-
-    def _key(self, params: Mapping[str, Any], sample_index: int) -> str:
-        """Return a name for the call: everything that the class is given, secrets aside."""
-        counted = {name: value for name, value in params.items() if name not in SECRETS}
-        kind = type(self.client)
-        whole = [f"{kind.__module__}.{kind.__qualname__}", counted, sample_index]
-        encoded = msgspec.json.encode(whole, enc_hook=repr, order="deterministic")
-        return f"model-client:{hashlib.sha256(encoded).hexdigest()}"
 
     def _warn(self, answer: object) -> None:
         if not self._warned:

@@ -10,6 +10,7 @@ from ostinato.agents.chat import ChatResult, Opening, hold_chat
 from ostinato.agents.chats import Chat, a_initiate_chats, in_order
 from ostinato.agents.human import ask_person
 from ostinato.agents.memory import Memory, Message
+from ostinato.agents.nested import FROM_SUMMARY, nested_reply
 from ostinato.agents.show import show_note
 from ostinato.agents.steps import Steps, run, twins
 from ostinato.agents.stream import IOStream
@@ -212,6 +213,30 @@ class ConversableAgent(ToolUser):
     async def a_initiate_chats(self, chat_queue: Iterable[Chat]) -> dict[Any, ChatResult]:
         """Hold chats with several recipients as their prerequisites allow; see `ostinato.agents.a_initiate_chats`."""
         return await a_initiate_chats([{**chat, "sender": self} for chat in chat_queue])
+
+    def register_nested_chats(
+        self,
+        chat_queue: Iterable[Mapping[str, Any]],
+        trigger: Any,
+        reply_func_from_nested_chats: str | Callable[..., Any] = FROM_SUMMARY,
+        position: int = 2,
+        use_async: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Answer whom `trigger` names with what is left of chats with others; they are inside the chat they answer.
+
+        Args:
+            chat_queue: the keywords of `initiate_chat`, each with a `recipient`. The first begins with the last message
+                of the outer chat, unless it has a `message`.
+            trigger: as for `register_reply`.
+            reply_func_from_nested_chats: unless given, the last one's summary is the answer; else
+                `f(chat_queue, recipient, messages, sender, config) -> (final, reply)`.
+            position: as for `register_reply`; unless given, behind what ends conversations.
+            use_async: hold them side by side, as their `prerequisites` allow; each needs a `chat_id` then.
+            kwargs: `config`, `reset_config` and `ignore_async_in_sync_chat` of `register_reply`.
+        """
+        reply = nested_reply(chat_queue, reply_func_from_nested_chats, use_async=bool(use_async))
+        self.register_reply(trigger, reply, position, **kwargs)
 
 
 _CHAIN = (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from ostinato.agents.precedence import choose_cache
-from ostinato.agents.session import count_human_input, current
+from ostinato.agents.recorded import name_of, recorded
+from ostinato.agents.session import count_human_input, current, current_sample
 from ostinato.agents.steps import Do, Steps
-from ostinato.errors import ReplayMissError, warn
+from ostinato.errors import warn
 
 if TYPE_CHECKING:
     from ostinato.agents.agent import Agent
@@ -28,22 +26,19 @@ def ask_person(
 
     Raises: ReplayMissError: the cache only replays, and has no such answer.
     """
-    cache = _recorder(agent)
-    if cache is None:
+
+    def ask() -> Steps[str]:
         said: str = yield Do(agent.get_human_input, agent.a_get_human_input, (prompt,))
-    else:
-        key = _key(agent, prompt, messages, sender)
-        kept = None
-        if cache.mode != "record":
-            kept = yield Do(cache.get, cache.aget, (key,))
-        if kept is None and cache.mode == "replay":
-            raise ReplayMissError(f"nobody is asked in replay mode, and no recorded input answers {prompt!r}")
-        if kept is None:
-            kept = yield Do(agent.get_human_input, agent.a_get_human_input, (prompt,))
-            yield Do(cache.set, cache.aset, (key, kept))
-        said = kept
+        return said
+
+    session = current()
+    asked = len(session.human_input) if session is not None else 0
+    peer = None if sender is None else sender.name
+    name = name_of("human-input", agent.name, peer, prompt, list(messages), asked, current_sample())
+    missed = f"nobody is asked in replay mode, and no recorded input answers {prompt!r}"
+    said, _ = yield from recorded(_recorder(agent), name, ask, missed=missed)
     count_human_input(said)
-    return said
+    return str(said)
 
 
 def _recorder(agent: ConversableAgent) -> Cache | None:
@@ -56,11 +51,3 @@ def _recorder(agent: ConversableAgent) -> Cache | None:
     if cache is None:
         warn("record_human_input=True, but %r has no cache: pass cache= or a cache_seed", agent.name)
     return cache
-
-
-def _key(agent: Agent, prompt: str, messages: Sequence[Any], sender: Agent | None) -> str:
-    session = current()
-    asked, sample = (len(session.human_input), session.sample_index) if session is not None else (0, None)
-    whole = [agent.name, sender.name if sender is not None else None, prompt, list(messages), asked, sample or 0]
-    encoded = msgspec.json.encode(whole, enc_hook=repr, order="deterministic")
-    return f"human-input:{hashlib.sha256(encoded).hexdigest()}"

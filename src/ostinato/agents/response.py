@@ -52,11 +52,6 @@ def texts_or_messages(response: Any) -> list[Any]:
     ]
 
 
-def restored(plain: Any) -> Response:
-    """Return the response that a JSON object is."""
-    return Response(plain)
-
-
 def plain_json(response: Any) -> dict[str, Any] | None:
     """Return what a custom client answered as a JSON object, or None where it is none."""
     try:

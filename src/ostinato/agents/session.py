@@ -51,6 +51,12 @@ def current() -> Session | None:
     return sessions[-1] if sessions else None
 
 
+def current_sample() -> int:
+    """Return which of several draws the chat under way is, from 0."""
+    session = current()
+    return (session.sample_index or 0) if session is not None else 0
+
+
 @contextmanager
 def running(session: Session, cache: Cache | None) -> Iterator[Session]:
     """Let a chat be under way inside the block, with `cache` around it where it has one of its own."""
