@@ -7,6 +7,8 @@ dialect is the vendor's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ostinato.caching.policy import Policy
     from ostinato.client.aio import AsyncClient
     from ostinato.client.request import Request
+    from ostinato.wire.contract import Json
     from ostinato.wire.dialects import Dialect
 
 _encode = msgspec.json.Encoder().encode
@@ -79,10 +82,10 @@ class Relay:
 
         Raises: OstinatoError: there is no answer, or none that may be given.
         """
-        way, request, parts = self._requested(ask, plan.deployment)
+        way, request, parts, bypass = self._requested(ask, plan.deployment)
         policy = self._policy(ask)
         form = Form(ask.dialect, way, ask.stream, ask.shows_counts)
-        seat = None if policy is None else self._seat(ask, policy, form, request, parts)
+        seat = None if policy is None else self._seat(ask, policy, form, (request, parts, bypass))
         cache = self.cache if seat is not None else None
 
         def move_on(error: OstinatoError, _attempt: int) -> float | None:
@@ -134,7 +137,11 @@ class Relay:
         if policy is not None and cache is not None and (cache.caches("embedding") or policy.replay):
             binding = cache, policy
         shared = _shared(ask.alias) if len(ask.alias.deployments) > 1 else None
-        call = EmbeddingCall(settings, route, binding, shared)
+        try:
+            with reading(ask.body):
+                call = EmbeddingCall(settings, route, binding, shared)
+        except ConfigurationError as error:
+            raise BadRequestError(error.message) from None  # such a model has none
         plan.ask()
         answer = await self._client._embedded(call)
         told = Told("bypass", _encode(answer), miss="bypass", deployment=deployment.id, model=ask.alias.name)
@@ -170,18 +177,13 @@ class Relay:
 
     # From a request to its place in the cache.
 
-    def _requested(self, ask: Ask, deployment: Deployment) -> tuple[Way, Request, Parts]:
-        """Return the way to a deployment, what is sent on it, and the request in normal form."""
-        try:
-            way = self._way(ask.dialect, deployment)
+    def _requested(self, ask: Ask, deployment: Deployment) -> tuple[Way, Request, Parts, str | None]:
+        """Return the way to a deployment, what is sent on it, the request in normal form, and why it bypasses."""
+        way = self._way(ask.dialect, deployment)
+        with reading(ask.body):
             request = way.request(ask.body, ask.headers)
-            return way, request, self._parts(ask, way, request)
-        except RecursionError:
-            raise BadRequestError("the request is nested too deeply") from None
-        except ConfigurationError as error:
-            if "cache_control_injection_points" in ask.body:
-                raise BadRequestError(error.message) from None
-            raise
+            bypass = way.route.wire.bypass(request.built.body)
+            return way, request, self._parts(ask, way, request), bypass
 
     def _parts(self, ask: Ask, way: Way, request: Request) -> Parts:
         """Return a request in normal form.
@@ -232,10 +234,10 @@ class Relay:
             known = self._policies[ask.tenant] = _of_tenant(cache.default, ask.tenant)
         return known
 
-    def _seat(self, ask: Ask, policy: Policy, form: Form, request: Request, parts: Parts) -> Seat | None:
+    def _seat(self, ask: Ask, policy: Policy, form: Form, requested: tuple[Request, Parts, str | None]) -> Seat | None:
         cache, wire = self.cache, form.way.route.wire
         assert cache is not None  # noqa: S101  # who has a policy has a cache
-        bypass = wire.bypass(request.built.body)
+        request, parts, bypass = requested
         store_key = policy.scope.tag() + request_key(key_scope(cache, policy, request), "chat", parts)
         keeps_all = policy.replay or policy.keep_request
         if not keeps_all and (not cache.caches("chat") or (bypass is not None and not policy.asked)):
@@ -288,6 +290,26 @@ class Relay:
         if not ride.founder:
             told.cache = "shared"
         told.miss = seat.miss if seat.policy.read else "no-cache"
+
+
+@contextmanager
+def reading(body: Json) -> Iterator[None]:
+    """Have whatever a request breaks while it is read and translated be the request's fault.
+
+    A translation is a pure function: it can only break by what it is given.
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        if "cache_control_injection_points" in body:
+            raise BadRequestError(error.message) from None
+        raise
+    except OstinatoError:
+        raise
+    except RecursionError:
+        raise BadRequestError("the request is nested too deeply") from None
+    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
+        raise BadRequestError(f"the request is not of the shape that it must have: {error}") from error
 
 
 def _shared(alias: Alias) -> tuple[str, str]:

@@ -80,6 +80,8 @@ def _unmarked(value: Any) -> Any:
         return plain["text"] if plain.keys() == {"type", "text"} else plain
     if isinstance(value, list | tuple):
         return [_unmarked(item) for item in value]
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
     return value if value is None or isinstance(value, str | int | float | bool | bytes) else str(value)
 
 

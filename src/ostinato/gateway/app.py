@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from ostinato.errors import APIError, InternalServerError, NotFoundError, OstinatoError
+from ostinato.errors import APIError, BadRequestError, InternalServerError, NotFoundError, OstinatoError
 from ostinato.gateway.admit import admit
 from ostinato.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from ostinato.gateway.headers import plain_headers
@@ -99,6 +99,8 @@ class Gateway:
             pass
         except OstinatoError as error:
             await exchange.refuse(error)
+        except RecursionError:
+            await exchange.refuse(BadRequestError("the request is nested too deeply"))
         except Exception as error:  # the edge: whatever it is, the client hears that it is ours
             getLogger("ostinato.gateway").exception("call %s failed", exchange.call_id)
             ours = InternalServerError(f"the gateway failed ({type(error).__name__}); its log says why")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from ostinato.client.relay import reading
 from ostinato.gateway.affinity import prefix_of
 from ostinato.gateway.asking import read_ask
 from ostinato.gateway.headers import plain_headers
@@ -27,7 +28,8 @@ async def count_tokens(service: Service, exchange: Exchange) -> None:
     ask, alias = read_ask(service, exchange, await exchange.json())
 
     async def answer() -> None:
-        ask.dialect.read_request(ask.body)
+        with reading(ask.body):
+            ask.dialect.read_request(ask.body)
         deployment = service.router.plan(alias, prefix_of(ask.body)).deployment
         counted = await service.relay.count_tokens(ask, deployment)
         told: dict[str, Any] = {"input_tokens": counted, "litellm_count_source": "provider"}
