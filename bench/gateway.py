@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from ostinato.testing.emulator import Emulator
 
-SECONDS = 3
+SECONDS = 2
 MASTER = "sk-bench-" + "m" * 24
 CONSTANT = """
 BODY = b"x" * {size}
@@ -214,7 +214,7 @@ def constant(folder: Path, size: int) -> Iterator[Server]:
 @contextmanager
 def ostinato(folder: Path, upstream: str, cache: str) -> Iterator[Server]:
     port = free_port()
-    command = [sys.executable, "-m", "ostinato.cli.main", "serve", "--config"]
+    command = [str(Path(sys.executable).with_name("ostinato")), "serve", "--config"]
     command += [str(ostinato_config(folder, upstream, cache)), "--port", str(port)]
     env = {"XDG_DATA_HOME": str(folder), "XDG_CACHE_HOME": str(folder), "XDG_STATE_HOME": str(folder)}
     with running(command, port, f"ostinato, {cache}", env, "/health/readiness", MASTER) as server:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.client.telling import status_of
-from ostinato.errors import BadRequestError, OstinatoError, RequestTooLargeError, Timeout
+from ostinato.errors import BadRequestError, OstinatoError, RequestTooLargeError
 from ostinato.gateway.headers import CLOSE, EVENTS, JSON, Pairs, error_headers
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class Exchange:
     # What came.
 
     async def body(self) -> bytes:
-        """Return the body.
+        """Return the body. That it comes in time is the server's to see (`Limits.read_timeout_s`).
 
-        Raises: RequestTooLargeError. Timeout: it did not come in time. ClientGoneError.
+        Raises: RequestTooLargeError. ClientGoneError.
         """
         limits = self._limits
         length = self.headers.get(b"content-length", b"")
@@ -91,21 +91,17 @@ class Exchange:
             raise _too_large(limits)
         parts = []
         size = 0
-        try:
-            async with asyncio.timeout(limits.read_timeout_s):
-                while True:
-                    message = await self._receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGoneError
-                    part = message.get("body", b"")
-                    size += len(part)
-                    if size > limits.max_body_bytes:
-                        raise _too_large(limits)
-                    parts.append(part)
-                    if not message.get("more_body", False):
-                        break
-        except TimeoutError:
-            raise Timeout("the request did not arrive in time", status_code=408) from None
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limits.max_body_bytes:
+                raise _too_large(limits)
+            parts.append(part)
+            if not message.get("more_body", False):
+                break
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def json(self) -> dict[str, Any]:
@@ -158,7 +154,7 @@ class Exchange:
         if self.begun:
             return
         status = status_of(error)
-        headers = [*error_headers(self.call_id, error), *([CLOSE] if status in {408, 413} else [])]
+        headers = [*error_headers(self.call_id, error), *([CLOSE] if status == 413 else [])]
         await self.reply_json(self.dialect.render_error(error, status), headers, status)
 
     # The client.

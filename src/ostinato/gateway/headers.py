@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ostinato.gateway.admin import decimal
@@ -25,27 +26,33 @@ EVENTS: Pairs = [
 
 def told_headers(call_id: str, told: Told) -> Pairs:
     """Return the headers of an answer. What is not known is left out: the cost of a stream that is on its way."""
-    call, key = call_id.encode(), told.key.encode()
-    pairs = [
-        (b"x-ostinato-cache", told.cache.encode()),
-        (b"x-ostinato-cache-key", key),
-        (b"x-ostinato-call-id", call),
-        (b"x-litellm-call-id", call),
-    ]
-    if told.paid_pico is not None:
-        pairs.append((b"x-litellm-response-cost", decimal(told.paid_pico).encode()))
-    if told.saved_pico is not None:
-        pairs.append((b"x-ostinato-saved-cost", decimal(told.saved_pico).encode()))
+    call = call_id.encode()
+    pairs = [(b"x-ostinato-call-id", call), (b"x-litellm-call-id", call)]
+    pairs += _lasting(told.cache, told.key, told.paid_pico, told.saved_pico, told.miss, told.deployment, told.model)
     if told.age_s is not None:
-        pairs.append((b"x-litellm-cache-key", key))  # there, it is what tells a hit
         pairs.append((b"age", b"%d" % told.age_s))
         if told.ttl_s is not None:
             pairs.append((b"x-ostinato-cache-ttl", b"%d" % math.ceil(told.ttl_s)))
-    elif told.miss:
-        pairs.append((b"x-ostinato-cache-miss", told.miss.encode()))
-    if told.deployment:
-        pairs.append((b"x-litellm-model-id", told.deployment.encode()))
-        pairs.append((b"x-litellm-model-group", told.model.encode("ascii", "backslashreplace")))
+    return pairs
+
+
+@lru_cache(4096)
+def _lasting(
+    cache: str, key: str, paid_pico: int | None, saved_pico: int | None, miss: str, deployment: str, model: str
+) -> Pairs:
+    """Return what is the same each time that an entry answers: a hit makes it once."""
+    pairs = [(b"x-ostinato-cache", cache.encode()), (b"x-ostinato-cache-key", key.encode())]
+    if paid_pico is not None:
+        pairs.append((b"x-litellm-response-cost", decimal(paid_pico).encode()))
+    if saved_pico is not None:
+        pairs.append((b"x-ostinato-saved-cost", decimal(saved_pico).encode()))
+    if cache == "hit":
+        pairs.append((b"x-litellm-cache-key", key.encode()))  # there, it is what tells a hit
+    elif miss:
+        pairs.append((b"x-ostinato-cache-miss", miss.encode()))
+    if deployment:
+        pairs.append((b"x-litellm-model-id", deployment.encode()))
+        pairs.append((b"x-litellm-model-group", model.encode("ascii", "backslashreplace")))
     return pairs
 
 

@@ -243,6 +243,8 @@ class Till:
     @staticmethod
     def _release(ticket: Ticket, since: int = 0) -> list[Purse]:
         """Let go of what a ticket holds, from the `since`-th hold on. Return the purses."""
+        if not ticket.holds:
+            return []
         let_go, ticket.holds[since:] = ticket.holds[since:], []
         for purse, held in let_go:
             purse.held -= held

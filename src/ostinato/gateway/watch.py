@@ -52,6 +52,9 @@ class Watch:
     def spent(self, line: Line) -> None:
         """Note what a call took and what the caches saved on it."""
         tally, model = self.tally, line.model
+        if line.outcome in {"hit", "shared"}:
+            tally.count("saved_dollars", (model, "response_cache"), line.saved_pico * _DOLLARS)
+            return
         for kind in ("uncached", "read", "written", "output"):
             tokens = getattr(line, kind)
             if tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 from msgspec.structs import astuple, fields
@@ -35,7 +36,12 @@ _ADD = (
 
 def day_of(at: float) -> str:
     """Return the UTC day of a moment, as `2026-11-24`."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
+    return _day(at // 86_400)
+
+
+@lru_cache(8)
+def _day(number: float) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()
 
 
 def add_sums(connection: sqlite3.Connection, sums: Mapping[Account, Sum]) -> None:
