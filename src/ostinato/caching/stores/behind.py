@@ -83,10 +83,11 @@ class Behind:
         waiting = self._front.put(key, value, expires_at)
         while self._front.pending_bytes > PENDING_BYTES:
             self._lose(self._front.take(1, PENDING_BYTES), f"{PENDING_BYTES >> 20} MB wait to be written already")
-        if self._thread is None and not self._start():
+        if self._thread is not None:
+            if waiting == 1:
+                self._tokens.put(None)
+        elif not self._start():
             self._send_quietly()
-        elif waiting == 1:
-            self._tokens.put(None)
 
     def find(self, key: bytes) -> Pending | None:
         """Return what waits under `key`: its value and when it expires."""
