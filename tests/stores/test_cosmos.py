@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -170,6 +171,21 @@ def test_an_infinite_time_to_live_is_none(cosmos: CosmosEmulator, name: str) -> 
     clock.advance(1e12)
 
     assert store.get(key_of("k")) == b"value"
+    store.close()
+
+
+def test_what_is_found_says_how_long_it_has_yet_to_live(cosmos: CosmosEmulator, name: str) -> None:
+    clock = ManualClock()
+    store = store_on(cosmos, name, clock=clock)
+    for flushed in (False, True):
+        store.set(key_of("k"), b"v", 10)
+        store.set(key_of("forever"), b"w")
+        if flushed:
+            store.flush()
+        clock.advance(4)
+        found = [(store.find(key_of(key)), asyncio.run(store.afind(key_of(key)))) for key in ("k", "forever", "absent")]
+
+        assert found == [((b"v", 6.0),) * 2, ((b"w", None),) * 2, (None, None)]
     store.close()
 
 

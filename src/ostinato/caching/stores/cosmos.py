@@ -13,12 +13,13 @@ from typing import Any
 from ostinato.caching.stores.behind import Behind
 from ostinato.caching.stores.cosmos_account import CONTAINER, DATABASE, Account
 from ostinato.caching.stores.cosmos_container import Container
-from ostinato.caching.stores.cosmos_items import ENTRIES, fits, key_of, value_of
+from ostinato.caching.stores.cosmos_items import ENTRIES, Item, fits, key_of, value_of
 from ostinato.caching.stores.cosmos_loops import Loops
 from ostinato.errors import ConfigurationError, StoreError, warn
 
 TIMEOUT_MS = 1000.0
 SETTINGS = ("connection_string", "database_id", "container_id", "client", "timeout_ms")
+Found = tuple[bytes, float | None]
 _GONE = 0.0
 """When what is to be removed expired."""
 
@@ -71,11 +72,16 @@ class CosmosStore:
         weakref.finalize(self, _end, self._behind, self._container)
 
     def get(self, key: bytes) -> bytes | None:
+        found = self.find(key)
+        return None if found is None else found[0]
+
+    def find(self, key: bytes) -> Found | None:
+        """Return the value of `key`, and the seconds that it has yet to live, None: until it is removed."""
         waiting = self._behind.find(key)
         if waiting is not None:
             return self._alive(*waiting)
         item = self._container.read(key)
-        return None if item is None else value_of(item, self._clock())
+        return None if item is None else self._found(item)
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if not fits(value):
@@ -91,9 +97,9 @@ class CosmosStore:
     def scan(self, scope: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         waiting = self._behind.waiting(scope)
         for key, entry in waiting.items():
-            value = self._alive(*entry)
-            if value is not None:
-                yield key, value
+            alive = self._alive(*entry)
+            if alive is not None:
+                yield key, alive[0]
         for _, items in self._container.pages(ENTRIES, scope):
             for item in items:
                 found, value = key_of(item), value_of(item, self._clock())
@@ -107,8 +113,7 @@ class CosmosStore:
         self._behind.flush()
 
     def stats(self) -> dict[str, Any]:
-        entries: int | None = None
-        size: int | None = None
+        entries = size = 0
         tally = self._container.tally
         try:
             entries, size = self._container.usage()
@@ -134,11 +139,16 @@ class CosmosStore:
         self._container.close()
 
     async def aget(self, key: bytes) -> bytes | None:
+        found = await self.afind(key)
+        return None if found is None else found[0]
+
+    async def afind(self, key: bytes) -> Found | None:
+        """Return the value of `key`, and the seconds that it has yet to live, None: until it is removed."""
         waiting = self._behind.find(key)
         if waiting is not None:
             return self._alive(*waiting)
         item = await self._loops.read(key)
-        return None if item is None else value_of(item, self._clock())
+        return None if item is None else self._found(item)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         self.set(key, value, ttl_s)
@@ -153,8 +163,15 @@ class CosmosStore:
         await self._loops.close()
         await asyncio.to_thread(self.close)
 
-    def _alive(self, value: bytes, expires_at: float | None) -> bytes | None:
-        return value if expires_at is None or self._clock() < expires_at else None
+    def _found(self, item: Item) -> Found | None:
+        value = value_of(item, self._clock())
+        return None if value is None else self._alive(value, item.get("expires_at"))
+
+    def _alive(self, value: bytes, expires_at: float | None) -> Found | None:
+        if expires_at is None:
+            return value, None
+        left_s = expires_at - self._clock()
+        return (value, left_s) if left_s > 0 else None
 
     def _refuse(self, size: int) -> None:
         self._too_large += 1

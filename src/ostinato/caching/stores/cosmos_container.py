@@ -144,8 +144,8 @@ class Container:
                 if token is None:
                     break
 
-    def usage(self) -> tuple[int | None, int | None]:
-        """Return how many items the container has and their bytes, as the service last counted; None: it did not."""
+    def usage(self) -> tuple[int, int]:
+        """Return how many items the container has and their bytes, as the service last counted; 0: it did not."""
         told: dict[str, str] = {}
 
         def note(headers: Mapping[str, str], *_: object) -> None:
@@ -153,11 +153,7 @@ class Container:
             told.update(dict(member.split("=", 1) for member in members if "=" in member))
 
         self.ask(lambda proxy, options: proxy.read(populate_quota_info=True, response_hook=note, **options))
-        count, kilobytes = told.get("documentsCount"), told.get("documentsSize")
-        return (
-            int(count) if count and count.isdecimal() else None,
-            int(kilobytes) * 1024 if kilobytes and kilobytes.isdecimal() else None,
-        )
+        return _number(told, "documentsCount"), _number(told, "documentsSize") * 1024
 
     def ask(self, question: Question[Result]) -> Result:
         """Return the answer to `question`, which is asked again while its trouble passes and time is left."""
@@ -345,6 +341,11 @@ class Container:
 def limits(left_s: float) -> Options:
     """Return the options that keep the SDK from taking longer."""
     return {"timeout": left_s, "read_timeout": left_s, "connection_timeout": left_s}
+
+
+def _number(told: Mapping[str, str], name: str) -> int:
+    text = told.get(name, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _partition(item: Item) -> str:
