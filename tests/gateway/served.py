@@ -85,7 +85,8 @@ class Stream:
 @contextmanager
 def serving(config: Path, workers: int = 1, app: str = "tests.gateway.plain_app:build_app") -> Iterator[Served]:
     """Run a gateway for a configuration file. The application is a plain one unless named."""
-    environ = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+    own = {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "XDG_STATE_HOME": str(config.parent)}
+    environ = {**os.environ, **own}
     log = config.with_suffix(".log")
     with (
         log.open("w") as stderr,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import openai
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ostinato.errors import ConfigurationError
+from ostinato.gateway.books import Books
 from ostinato.gateway.config import read
 from ostinato.gateway.endpoints import make_app
 from ostinato.gateway.service import Service
@@ -77,6 +79,27 @@ def test_requests_are_counted_by_route_model_status_and_cache(http: httpx2.Clien
     assert counted(http, "ostinato_request_seconds_count")["hit", "/chat/completions"] == 2
     assert counted(http, "ostinato_cache_events_total")["hits",] == 2
     assert counted(http, "ostinato_in_flight") == {(): 1}
+
+
+def test_what_a_stream_took_to_begin_is_noted(http: httpx2.Client) -> None:
+    body = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    for _ in range(2):
+        http.post("/v1/chat/completions", json=body)
+
+    assert counted(http, "ostinato_first_byte_seconds_count") == {("miss", "/chat/completions"): 1}
+
+
+def test_what_was_spent_and_saved_is_counted(emulator: Emulator, tmp_path: Path) -> None:
+    with Serving(config_for(emulator), books=Books(tmp_path / "gateway.db")) as serving:
+        http = httpx2.Client(base_url=serving.url)
+        for _ in range(2):
+            ask(http)
+        spent = counted(http, "ostinato_cost_dollars_total")["gpt",]
+
+        assert spent > 0
+        assert counted(http, "ostinato_tokens_total")["output", "gpt"] > 0
+        assert counted(http, "ostinato_saved_dollars_total")["response_cache", "gpt"] == pytest.approx(spent)
+        http.close()
 
 
 def test_a_deployment_that_fails_is_told_of_until_it_answers(emulator: Emulator, http: httpx2.Client) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, Tracer, TracerProvider
 
-from ostinato.errors import RateLimitError
-from ostinato.gateway.spans import ModelSpan, find_tracer
-from ostinato.wire.tokens import Tokens
+from ostinato.gateway.spans import find_tracer
+from ostinato.testing.emulator import Emulator, Reply
+from tests.gateway.serving import Serving, config_for
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -75,40 +76,50 @@ def test_where_nobody_set_a_tracer_up_there_is_none() -> None:
     assert find_tracer() is None
 
 
-def test_a_request_is_a_span_of_the_caller_s_trace_with_what_the_conventions_name(provider: Provider) -> None:
-    tracer = find_tracer()
-    assert tracer is not None
-    span = ModelSpan(
-        tracer, "chat", "gpt", {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "authorization": "planted"}
-    )
-    span.answered(provider="bedrock", cache="miss", deployment="d1", tokens=Tokens(5, 7, {"5m": 2, "1h": 1}, 11))
-    span.end()
-    (kept,) = provider.spans
+def ask(emulator: Emulator, model: str = "claude", **headers: str) -> int:
+    body = {"model": model, "max_tokens": 30, "messages": [{"role": "user", "content": "a planted prompt"}]}
+    with Serving(config_for(emulator)) as serving, httpx2.Client(base_url=serving.url) as http:
+        return http.post("/v1/chat/completions", json=body, headers=headers).status_code
 
-    assert (kept.name, kept.kind, kept.ended) == ("chat gpt", SpanKind.SERVER, True)
+
+def test_a_request_is_a_span_of_the_caller_s_trace_with_what_the_conventions_name(
+    provider: Provider, emulator: Emulator
+) -> None:
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 7, "cache_creation_input_tokens": 3, "output_tokens": 11}
+    emulator.script(Reply(usage=usage))
+    ask(emulator, traceparent=f"00-{TRACE}-b7ad6b7169203331-01")
+    (kept,) = provider.spans
+    deployment = kept.said.pop("ostinato.deployment")
+
+    assert (kept.name, kept.kind, kept.ended) == ("chat claude", SpanKind.SERVER, True)
     assert f"{kept.parent.trace_id:032x}" == TRACE
+    assert deployment
     assert kept.said == {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "aws.bedrock",
-        "gen_ai.request.model": "gpt",
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude",
         "gen_ai.usage.input_tokens": 15,
         "gen_ai.usage.output_tokens": 11,
         "gen_ai.usage.cache_read.input_tokens": 7,
         "gen_ai.usage.cache_creation.input_tokens": 3,
+        "http.response.status_code": 200,
         "ostinato.cache": "miss",
-        "ostinato.deployment": "d1",
     }
 
 
-def test_a_failure_is_told_by_its_class_and_not_by_its_words(provider: Provider) -> None:
-    tracer = find_tracer()
-    assert tracer is not None
-    span = ModelSpan(tracer, "chat", "gpt", {})
-    span.failed(RateLimitError("your prompt 'planted' is too much"))
-    span.end()
+def test_a_failure_is_told_by_its_class_and_not_by_its_words(provider: Provider, emulator: Emulator) -> None:
+    emulator.script(Reply(status=400, error="your 'planted prompt' is too much"))
+    ask(emulator)
     (kept,) = provider.spans
 
-    assert kept.said["error.type"] == "RateLimitError"
-    assert kept.said["http.response.status_code"] == 429
+    assert kept.said["error.type"] == "BadRequestError"
+    assert kept.said["http.response.status_code"] == 400
     assert kept.status.status_code is StatusCode.ERROR
     assert "planted" not in str(kept.said) + str(kept.status.description)
+
+
+def test_what_asks_no_model_is_no_span(provider: Provider, emulator: Emulator) -> None:
+    with Serving(config_for(emulator)) as serving:
+        httpx2.get(f"{serving.url}/v1/models")
+
+    assert provider.spans == []

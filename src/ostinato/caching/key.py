@@ -242,6 +242,11 @@ class Memo:
             self._size = size
         self._held[key] = value
 
+    def bound(self, limit_bytes: int) -> None:
+        """Take no more than this from now on."""
+        self._limit = limit_bytes
+        self.clear()
+
     def clear(self) -> None:
         """Forget everything."""
         self._held.clear()
@@ -250,6 +255,12 @@ class Memo:
 
 _message_digests = Memo(16 << 20)
 _text_digests = Memo(32 << 20)
+
+
+def bound_memory(limit_bytes: int) -> None:
+    """Remember digests of messages in no more than this, and of texts in no more than twice as much."""
+    _message_digests.bound(limit_bytes)
+    _text_digests.bound(2 * limit_bytes)
 
 
 def text_digest(text: str) -> bytes:

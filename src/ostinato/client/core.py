@@ -78,7 +78,7 @@ class Core:
             route = None
         if route is None:
             route = Route(model, find_model(model))
-            if len(self._routes) < 10_000:
+            if len(self._routes) < 1_000:
                 self._routes[model] = route
         return route
 

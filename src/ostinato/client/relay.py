@@ -61,9 +61,9 @@ class Relay:
         self._client = client
         self._ways: dict[tuple[str, str], Way] = {}
         self._policies: dict[str, Policy] = {}
-        self._known = Memo(8 << 20)
+        self._known = Memo(4 << 20)
         """Token of a request → what was found out about it."""
-        self._told = Memo(16 << 20)
+        self._told = Memo(8 << 20)
         """Store key, dialect and form → when it was stored, what is sent, what it saves."""
 
     def recall(self, token: Any) -> Told | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,11 @@ class Exchange:
         "_receive",
         "_send",
         "begun",
+        "begun_s",
         "call_id",
         "caller",
         "dialect",
+        "error",
         "headers",
         "left",
         "parameter",
@@ -67,6 +70,10 @@ class Exchange:
         """What stands in the path behind the route."""
         self.begun = False
         """Whether the answer has begun."""
+        self.begun_s: float | None = None
+        """When a stream had its first byte, on the clock of `time.perf_counter`."""
+        self.error: OstinatoError | None = None
+        """What it was refused with."""
         self.status = 0
         """Of the answer; 0: none has begun."""
         self.ticket: Ticket | None = None
@@ -134,6 +141,7 @@ class Exchange:
         async with aclosing(events):  # type: ignore[type-var]  # what yields is a generator
             self.begun = True
             self.status = 200
+            self.begun_s = time.perf_counter()
             await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
             try:
                 async with asyncio.timeout(None) as writing:
@@ -151,6 +159,7 @@ class Exchange:
 
     async def refuse(self, error: OstinatoError) -> None:
         """Send an error in the caller's dialect. Where the answer has begun it cannot be told any more."""
+        self.error = error
         if self.begun:
             return
         status = status_of(error)

@@ -5,16 +5,23 @@ Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ (read 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
 from typing import TYPE_CHECKING, Any
 
-from ostinato.errors import OstinatoError
-
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span, Tracer
+    from opentelemetry.trace import Tracer
 
-    from ostinato.wire.tokens import Tokens
+    from ostinato.gateway.exchange import Exchange
 
+OPERATIONS = {
+    "/chat/completions": "chat",
+    "/messages": "chat",
+    "/responses": "chat",
+    "/completions": "text_completion",
+    "/embeddings": "embeddings",
+}
+"""What the conventions call what our paths do; others ask no model."""
+_CARRIED = ("traceparent", "tracestate", "baggage")
 PROVIDERS = {
     "azure": "azure.ai.openai", "bedrock": "aws.bedrock", "mistral": "mistral_ai", "xai": "x_ai",
 }  # fmt: skip
@@ -33,56 +40,49 @@ def find_tracer() -> Tracer | None:
     return provider.get_tracer("ostinato")
 
 
-class ModelSpan:
-    """The span of one request to a model."""
+def record(tracer: Tracer, exchange: Exchange, operation: str, seconds: float) -> None:
+    """Record a request to a model that took so long and has ended now, as a part of the caller's trace.
 
-    __slots__ = ("_span",)
+    Of an error its class is told and not its words, which may repeat the prompt.
+    """
+    from opentelemetry import propagate
+    from opentelemetry.trace import SpanKind, Status, StatusCode
 
-    def __init__(self, tracer: Tracer, operation: str, model: str, headers: Mapping[str, str]) -> None:
-        """Begin it, as a part of what the caller's `traceparent` names.
+    headers = exchange.headers
+    carried = {name: headers[name.encode()].decode("latin-1") for name in _CARRIED if name.encode() in headers}
+    model = exchange.told.model if exchange.told is not None else exchange.ticket.model if exchange.ticket else ""
+    ended_ns = time.time_ns()
+    span = tracer.start_span(
+        f"{operation} {model}".rstrip(),
+        context=propagate.extract(carried),
+        kind=SpanKind.SERVER,
+        attributes=_said(exchange, operation, model),
+        start_time=ended_ns - int(seconds * 1e9),
+    )
+    if exchange.error is not None:
+        span.set_attribute("error.type", type(exchange.error).__name__)
+        span.set_status(Status(StatusCode.ERROR))
+    span.end(ended_ns)
 
-        Args:
-            tracer: of `find_tracer`.
-            operation: `chat`, `embeddings` or `text_completion`.
-            model: as the client writes it.
-            headers: the request's, names in lower case; only those of tracing are read.
-        """
-        from opentelemetry import propagate
-        from opentelemetry.trace import SpanKind
 
-        said = {name: headers[name] for name in ("traceparent", "tracestate", "baggage") if name in headers}
-        self._span: Span = tracer.start_span(
-            f"{operation} {model}",
-            context=propagate.extract(said),
-            kind=SpanKind.SERVER,
-            attributes={"gen_ai.operation.name": operation, "gen_ai.request.model": model},
-        )
-
-    def answered(self, *, provider: str, cache: str, deployment: str, tokens: Tokens | None = None) -> None:
-        """Say who answered, whether the response cache did (`hit`, `miss` …), and what was counted."""
-        said: dict[str, Any] = {
-            "gen_ai.provider.name": PROVIDERS.get(provider, provider),
-            "ostinato.cache": cache,
-            "ostinato.deployment": deployment,
+def _said(exchange: Exchange, operation: str, model: str) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.request.model": model,
+        "http.response.status_code": exchange.status,
+    }
+    told = exchange.told
+    if told is not None:
+        said |= {
+            "gen_ai.provider.name": PROVIDERS.get(told.provider, told.provider),
+            "ostinato.cache": told.cache,
+            "ostinato.deployment": told.deployment,
         }
-        if tokens is not None:
+        if told.runs:
             said |= {
-                "gen_ai.usage.input_tokens": tokens.prompt,
-                "gen_ai.usage.output_tokens": tokens.output,
-                "gen_ai.usage.cache_read.input_tokens": tokens.read,
-                "gen_ai.usage.cache_creation.input_tokens": sum(tokens.written.values()),
+                "gen_ai.usage.input_tokens": sum(run.prompt for run in told.runs),
+                "gen_ai.usage.output_tokens": sum(run.output for run in told.runs),
+                "gen_ai.usage.cache_read.input_tokens": sum(run.read for run in told.runs),
+                "gen_ai.usage.cache_creation.input_tokens": sum(sum(run.written.values()) for run in told.runs),
             }
-        self._span.set_attributes(said)
-
-    def failed(self, error: BaseException) -> None:
-        """Say that it failed: the class of the error, and not its words, which may repeat the prompt."""
-        from opentelemetry.trace import Status, StatusCode
-
-        self._span.set_attribute("error.type", type(error).__name__)
-        if isinstance(error, OstinatoError) and error.status_code is not None:
-            self._span.set_attribute("http.response.status_code", error.status_code)
-        self._span.set_status(Status(StatusCode.ERROR))
-
-    def end(self) -> None:
-        """End it."""
-        self._span.end()
+    return said

@@ -51,8 +51,10 @@ class Supervisor:
     def run(self) -> None:
         """Return when the workers have ended, after SIGTERM or SIGINT.
 
-        Raises: ConfigurationError: a worker cannot start; its own log says why.
+        Raises: ConfigurationError: a worker cannot start; its own log says why. There can be one only on Windows.
         """
+        if sys.platform == "win32":
+            raise ConfigurationError("several workers need a socket that is passed on; on Windows there is one worker")
         with TemporaryDirectory(prefix="ostinato-", ignore_cleanup_errors=True) as shared:
             asyncio.run(self._run(shared))
         if self._wrong:

@@ -27,6 +27,8 @@ SETTLE_S = 0.25
 IDLE_S = 5.0
 """Seconds after which a grant that nobody draws on is given back."""
 GRANT_LIFE_S = 60.0
+MOST_USUAL = 4096
+"""Models of which is remembered what a call takes: behind a wildcard clients make names up."""
 GRANTS = 200
 """The part of a limit that a process takes at once is one over this."""
 
@@ -158,6 +160,8 @@ class Till:
             if line.outcome in {"miss", "bypass"}:
                 for kind in ("budget", "tokens"):
                     usual = self._usual.get((ticket.model, kind), took[kind])
+                    if len(self._usual) >= MOST_USUAL:
+                        self._usual.clear()
                     self._usual[ticket.model, kind] = (7 * usual + took[kind]) // 8
             account = Account(day_of(line.at), line.tenant, line.key_id, line.model)
             total = self._sums.get(account)

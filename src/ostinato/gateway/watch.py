@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ostinato.gateway.logs import say
+from ostinato.gateway.spans import OPERATIONS, find_tracer, record
 from ostinato.gateway.tally import Labels, Tally
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ _DOLLARS = 10.0**-12
 
 
 class Watch:
-    """Notes requests for metrics and the log. One a process, whatever the configuration."""
+    """Notes requests for metrics, the log and traces. One a process, whatever the configuration."""
 
     def __init__(self, tally: Tally | None = None) -> None:
         self.tally = tally or Tally()
+        self._tracer = find_tracer()
         self._in_flight = 0
         self._followed: dict[tuple[str, Labels], int] = {}
 
@@ -35,19 +37,19 @@ class Watch:
     def end(self, exchange: Exchange, route: str, began_s: float) -> None:
         """Note that a request is answered, or left. `route` is one of ours, never a path that a client made up."""
         self._in_flight -= 1
-        told = exchange.told
+        seconds = time.perf_counter() - began_s
+        told, tally = exchange.told, self.tally
         model, cache = ("", "") if told is None else (told.model, told.cache)
-        tally = self.tally
         tally.count("requests", (route, model, str(exchange.status), cache))
         if told is not None:
-            tally.observe("request_seconds", (route, cache), time.perf_counter() - began_s)
+            tally.observe("request_seconds", (route, cache), seconds)
+            if exchange.begun_s is not None:
+                tally.observe("first_byte_seconds", (route, cache), exchange.begun_s - began_s)
         if exchange.status >= 500:
             said = {"call": exchange.call_id, "route": route, "model": model, "status": exchange.status}
             say("a request failed", level=logging.WARNING, **said)
-
-    def first_byte(self, route: str, cache: str, began_s: float) -> None:
-        """Note that a stream has begun."""
-        self.tally.observe("first_byte_seconds", (route, cache), time.perf_counter() - began_s)
+        if self._tracer is not None and route in OPERATIONS:
+            record(self._tracer, exchange, OPERATIONS[route], seconds)
 
     def spent(self, line: Line) -> None:
         """Note what a call took and what the caches saved on it."""

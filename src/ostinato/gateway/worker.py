@@ -16,6 +16,7 @@ from typing import cast
 
 import msgspec
 
+from ostinato.caching.key import bound_memory
 from ostinato.errors import ConfigurationError, OstinatoError
 from ostinato.gateway import config as configuration
 from ostinato.gateway.config import Config
@@ -25,6 +26,8 @@ from ostinato.gateway.tally import Tally
 
 APP = "ostinato.gateway.endpoints:build_app"
 """What makes the application of a configuration and of where to count."""
+MEMO_BYTES = 4 << 20
+"""What a worker spends on digests of messages, and twice that on texts: there are several of them on a machine."""
 WRONG_CONFIG = 78
 """How a worker ends whose configuration cannot be (EX_CONFIG): to start it again would not help."""
 READY = b"ready\n"
@@ -72,14 +75,15 @@ def _read_orders(handle: int) -> Orders:
     return msgspec.json.decode(exactly(int.from_bytes(exactly(4), "big")), type=Orders)
 
 
-def build(config: Config, app: str = APP, tally: Tally | None = None) -> App:
-    """Return the app for a configuration, with the variables set that it names."""
+def build(config: Config, app: str, tally: Tally) -> App:
+    """Return the app for a configuration, with the variables set that it names; it counts in `tally`."""
     os.environ.update(config.environment)
+    bound_memory(MEMO_BYTES)
     module, _, name = app.partition(":")
-    return cast("App", getattr(import_module(module), name)(config, tally or Tally()))
+    return cast("App", getattr(import_module(module), name)(config, tally))
 
 
-async def reload(app: App, load: Callable[[], Config]) -> None:
+async def reload(app: App, load: Callable[[], Config], tally: Tally) -> None:
     """Give the app a new configuration; keep the old one, and say so, when the new one is wrong."""
     try:
         config = load()
@@ -87,13 +91,16 @@ async def reload(app: App, load: Callable[[], Config]) -> None:
         await app.reload(config)
     except OstinatoError as error:
         say("kept the configuration, the new one is wrong", level=logging.ERROR, why=str(error))
+        tally.count("reloads", ("failed",))
     else:
+        tally.count("reloads", ("done",))
         say("read the configuration anew", file=config.path)
 
 
 def serve_alone(config: Config, listener: socket.socket, ready: Callable[[], None], app: str = APP) -> None:
     """Serve in this process until it is told to stop; SIGHUP reads the file anew."""
-    built = build(config, app)
+    tally = Tally()
+    built = build(config, app, tally)
     again = asyncio.Event()
 
     async def reload_when_told() -> None:
@@ -102,7 +109,7 @@ def serve_alone(config: Config, listener: socket.socket, ready: Callable[[], Non
         while True:
             await again.wait()
             again.clear()
-            await reload(built, lambda: configuration.load(config.path))
+            await reload(built, lambda: configuration.load(config.path), tally)
 
     run(built, listener, config.limits, jobs=lambda: [reload_when_told()], ready=ready)
 
@@ -116,11 +123,12 @@ def main() -> None:
     listener = socket.socket(fileno=orders.listener)
     try:
         config = _read(orders.text, orders.path)
-        app = build(config, orders.app, Tally(orders.shared, orders.index))
+        tally = Tally(orders.shared, orders.index)
+        app = build(config, orders.app, tally)
     except ConfigurationError as error:
         say("cannot start", level=logging.ERROR, why=str(error))
         sys.exit(WRONG_CONFIG)
-    run(app, listener, config.limits, jobs=lambda: [_obey(app, orders)], ready=_tell_ready)
+    run(app, listener, config.limits, jobs=lambda: [_obey(app, orders, tally)], ready=_tell_ready)
 
 
 def _read(text: str | None, path: str | None) -> Config:
@@ -132,7 +140,7 @@ def _tell_ready() -> None:
         os.write(1, READY)
 
 
-async def _obey(app: App, orders: Orders) -> None:
+async def _obey(app: App, orders: Orders, tally: Tally) -> None:
     """Take what the supervisor says until it says nothing any more, then end as at SIGTERM."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
@@ -141,7 +149,7 @@ async def _obey(app: App, orders: Orders) -> None:
         while True:
             said = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
             text = msgspec.json.decode(said, type=NewText).text
-            await reload(app, partial(_read, text, orders.path))
+            await reload(app, partial(_read, text, orders.path), tally)
     signal.raise_signal(signal.SIGTERM)
 
 
