@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from ostinato import completion
 from ostinato.agents import OpenAIWrapper
@@ -58,3 +64,46 @@ def test_sample_of_an_agent_is_that_of_the_sdk(emulator: Emulator) -> None:
 
     assert completion("openai/gpt-4o", HELLO, cache=cache, sample_index=4) == of_agents
     assert not completion("openai/gpt-4o", HELLO, cache=cache, sample_index=5).cache_hit
+
+
+DRAWER = """
+import json, sys
+from ostinato.agents import Cache, OpenAIWrapper
+
+first, last, url = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+asked = OpenAIWrapper(config_list=[{"model": "gpt-4o", "base_url": url, "api_key": "any", "temperature": 1}])
+with Cache.disk(cache_path_root="drawn"):
+    for index in range(first, last):
+        answer = asked.create(messages=[{"role": "user", "content": "hello"}], sample_index=index)
+        print(json.dumps([index, answer.choices[0].message.content]))
+"""
+
+
+def drawn_by_processes(count: int, processes: int, url: str) -> dict[int, str]:
+    """Return the draws of several processes that share a folder, by their index."""
+    share = count // processes
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", DRAWER, str(number * share), str((number + 1) * share), url],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(processes)
+    ]
+    draws: dict[int, str] = {}
+    for process in running:
+        out, _ = process.communicate()
+        assert process.returncode == 0
+        draws |= dict(map(json.loads, out.splitlines()))
+    return draws
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_draws_of_four_processes_are_all_their_own_and_repeated(count: int, emulator: Emulator, folder: Path) -> None:
+    first = drawn_by_processes(count, 4, emulator.base_url)
+    asked = emulator.calls[-1].number
+    second = drawn_by_processes(count, 1, emulator.base_url)
+
+    assert len(set(first.values())) == len(first) == count
+    assert second == first
+    assert emulator.calls[-1].number == asked == count

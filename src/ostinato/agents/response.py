@@ -12,6 +12,10 @@ from ostinato.wire.openai_chat.fold import OpenAIFold
 from ostinato.wire.openai_chat.response import parse
 
 
+_KNOWN = [(slot.__get__, slot.__set__) for slot in map(vars(Answer).get, Answer.__slots__) if slot is not None]
+"""Reads and writes of what an answer knows of itself, past the detour that a record's attributes take."""
+
+
 class Response(Completion):
     """An answer, and which entry of the `config_list` it came from."""
 
@@ -21,9 +25,9 @@ class Response(Completion):
     def of(cls, completion: Completion) -> Self:
         """Return `completion` as a response, with all that it knows of itself."""
         response = cls(completion)
-        for name in Answer.__slots__:
+        for read, write in _KNOWN:
             try:
-                setattr(response, name, getattr(completion, name))
+                write(response, read(completion))
             except AttributeError:
                 continue
         return response

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from ostinato.caching.cache import Cache
+from ostinato.client.address import Environment
 
 LEGACY_DEFAULT_CACHE_SEED = 41
 """The seed of who names none, as in AutoGen 0.2; `Cache.disk()` alone is 42."""
@@ -16,13 +17,14 @@ ROOT_ENV = "OSTINATO_CACHE_PATH_ROOT"
 MOST_OPEN = 32
 """Seeds that are held open at once; the one that was used longest ago is closed, and opens again when used."""
 
+_root = Environment((ROOT_ENV,)).first
 _open: dict[tuple[str, str], Cache] = {}
 _lock = threading.Lock()
 
 
 def seed_cache(seed: Any, root: Any = None) -> Cache:
     """Return the disk cache of `seed`, in the folder `<root>/<seed>`."""
-    folder = os.path.abspath(root or os.environ.get(ROOT_ENV) or LEGACY_CACHE_DIR)  # noqa: PTH100  # a tenth of Path's time
+    folder = os.path.abspath(root or _root() or LEGACY_CACHE_DIR)  # noqa: PTH100  # a tenth of Path's time
     place = folder, str(seed)
     with _lock:
         cache = _open.pop(place, None)
