@@ -5,6 +5,7 @@ Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ (read 2
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,11 @@ PROVIDERS = {
 
 
 def find_tracer() -> Tracer | None:
-    """Return the tracer of this process, or None where OpenTelemetry is not installed or nobody set it up."""
-    try:
-        from opentelemetry import trace
-    except ImportError:
-        return None
+    """Return the tracer of this process, or None where nobody set one up."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None  # whoever sets a tracer up has loaded it
+    from opentelemetry import trace
+
     provider = trace.get_tracer_provider()
     if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
         return None
