@@ -23,6 +23,8 @@ async function ask(path, body) {
   return said;
 }
 
+const DAYS = [1, 2, 7, 14, 28, 56].map((days) => days * 86400);
+const dayOf = (at) => new Date(at * 1000).toISOString().slice(5, 10);
 const count = (number) => number.toLocaleString("en");
 const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
 
@@ -89,7 +91,8 @@ function Chart({ days }) {
         width: place.current.clientWidth,
         height: 240,
         scales: { x: { time: true } },
-        axes: [axis, { ...axis, size: 70, values: (_, values) => values.map(dollars) }],
+        tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+        axes: [{ ...axis, incrs: DAYS, values: (_, at) => at.map(dayOf) }, { ...axis, size: 70, values: (_, values) => values.map(dollars) }],
         series: [{}, line("paid", "--paid"), line("response cache saved", "--saved"), line("prompt caches saved", "--prompt")],
       },
       [
