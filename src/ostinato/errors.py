@@ -98,6 +98,9 @@ class MissingDependencyError(ConfigurationError, ImportError):
 class StoreError(OstinatoError):
     """A store is down, full, slow or broken. The cache counts it and goes on without."""
 
+    logged: bool = False
+    """Whether the store has logged it already."""
+
 
 class ReplayMissError(OstinatoError):
     """Replay mode has no usable record for this call, and nothing was sent."""

@@ -10,7 +10,8 @@ import msgspec
 from ostinato import Cache
 from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Ride
-from ostinato.caching.moves import Events, Open, Pull, Wait
+from ostinato.caching.leased_flight import LeasedFlight
+from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.seat import Seat
 from ostinato.errors import (
     OstinatoError,
@@ -36,6 +37,21 @@ def chunk(content: str | None = None, finish: str | None = None) -> bytes:
 
 
 @dataclass
+class Way:
+    """A way upstream that is pulled by hand."""
+
+    closed: bool = False
+    home: object = None
+    events: list[list[bytes]] = field(default_factory=list)
+
+    def pull(self) -> list[bytes] | None:
+        return self.events.pop(0) if self.events else None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
 class Rider:
     """One caller, stepped by hand."""
 
@@ -44,6 +60,7 @@ class Rider:
     retries: int = 0
     mode: str = "default_on"
     ride: Ride = field(init=False)
+    way: Way = field(default_factory=Way)
     step: Any = None
     result: Any = None
     error: OstinatoError | None = None
@@ -77,6 +94,14 @@ class Rider:
         while isinstance(self.step, LookUp):
             self.answer(self.ride.seat.recall() if self.ride.seat else None)
 
+    def claims(self) -> None:
+        assert isinstance(self.step, Claim)
+        seat = self.ride.seat
+        assert seat is not None
+        flight = self.flight
+        assert isinstance(flight, LeasedFlight)
+        self.answer(seat.settle(flight, self.step.token, seat.claim(anew=self.ride.anew)))
+
     # What a shell may make of Open and Pull.
 
     def lands(self) -> None:
@@ -86,7 +111,7 @@ class Rider:
 
     def opens(self) -> None:
         assert isinstance(self.step, Open)
-        self.flight.opened(self.step.token, "a source")
+        self.flight.opened(self.step.token, self.way)
         self.answer(None)
 
     def breaks(self, error: OstinatoError) -> None:
@@ -110,7 +135,7 @@ class Rider:
 
     def reads(self) -> list[bytes]:
         assert isinstance(self.step, Events)
-        read = [self.flight.raw_event(index) for index in range(self.step.start, self.step.stop)]
+        read = [self.step.tape.log[index] for index in range(self.step.start, self.step.stop)]
         self.answer(None)
         return read
 

@@ -22,8 +22,10 @@ MOST_STEPS = 2000
 class Source:
     """One answer of the vendor: numbered, in pieces, whole or cut."""
 
-    def __init__(self, number: int, dice: random.Random) -> None:
-        pieces = [f"{number}.{index} " for index in range(dice.randint(1, 5))]
+    home = None
+
+    def __init__(self, number: int, dice: random.Random, *, number_said: bool = True) -> None:
+        pieces = [f"{number if number_said else 'n'}.{index} " for index in range(dice.randint(1, 5))]
         self.events = [*(chunk(piece) for piece in pieces), chunk(finish="stop"), b"[DONE]"]
         self.text = "".join(pieces)
         self.at = 0
@@ -31,10 +33,13 @@ class Source:
         if self.cut:
             del self.events[dice.randrange(len(self.events) - 2) + 1 :]
 
-    def pull(self, count: int) -> list[bytes]:
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def pull(self, count: int = 1) -> list[bytes] | None:
         events = self.events[self.at : self.at + count]
         self.at += len(events)
-        return events
+        return events or None
 
 
 class Schedule:

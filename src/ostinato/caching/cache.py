@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -116,7 +117,14 @@ class Cache(Contents):
         self.per_account = scope == "credential"
         self.remembers = not self.per_account
         """Whether a call seen before is looked up by its arguments, before it is built."""
-        self.shelf = Shelf(self.store, self.counters, clock, ttl_jitter=ttl_jitter, encryption_key=encryption_key)
+        self.shelf = Shelf(
+            self.store,
+            self.counters,
+            clock,
+            ttl_jitter=ttl_jitter,
+            stall_s=self.stall_timeout_s or math.inf,
+            encryption_key=encryption_key,
+        )
 
     @classmethod
     def memory(cls, **settings: Any) -> Self:
@@ -174,18 +182,22 @@ class Cache(Contents):
 
     def stats(self) -> dict[str, Any]:
         """Return what was hit and missed, and why, and the state of the store."""
+        self.shelf.settle()
         return {**self.counters.as_dict(), "in_flight": len(self.flights), "store": self.store.stats()}
 
     def flush(self) -> None:
         """Return when everything stored so far is as durable as the store makes it."""
+        self.shelf.settle()
         self.store.flush()
 
     def close(self) -> None:
         """Flush and give back threads and handles. A later call opens them again."""
+        self.shelf.settle()
         self.store.close()
 
     async def aclose(self) -> None:
         """Flush and give back what is open."""
+        await self.shelf.asettle()
         await self.store.aclose()
 
     # As a block.

@@ -61,11 +61,13 @@ class Contents:
 
     def delete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
+        self.shelf.settle()
         deleted = [self.shelf.store.delete(self._gone(store_key)) for store_key in self._keys_named(key)]
         return any(deleted)
 
     async def adelete(self, key: str) -> bool:
         """Forget `key`: a name given to `set`, or the 64 hex digits of a response's cache key."""
+        await self.shelf.asettle()
         deleted = [await self.shelf.store.adelete(self._gone(store_key)) for store_key in self._keys_named(key)]
         return any(deleted)
 
@@ -108,10 +110,12 @@ class Contents:
 
     def clear(self, namespace: str | None = None) -> int:
         """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
+        self.shelf.settle()
         return self.shelf.store.clear(self._gone(self._tag_of(namespace)))
 
     async def aclear(self, namespace: str | None = None) -> int:
         """Forget all entries of `namespace`, this cache's own unless given. Return how many there were."""
+        await self.shelf.asettle()
         return await self.shelf.store.aclear(self._gone(self._tag_of(namespace)))
 
     def invalidate(self, tag: str, namespace: str | None = None) -> None:
@@ -142,12 +146,14 @@ class Contents:
         """
         scope = self._tag_of(namespace)
         run(self.shelf.store, self._sealed().shred(scope))
+        self.shelf.settle()
         return self.shelf.store.clear(scope)
 
     async def ashred(self, namespace: str | None = None) -> int:
         """Make every entry of `namespace`, this cache's own unless given, unreadable for ever, then forget them."""
         scope = self._tag_of(namespace)
         await arun(self.shelf.store, self._sealed().shred(scope))
+        await self.shelf.asettle()
         return await self.shelf.store.aclear(scope)
 
     def _sealed(self) -> Seal:

@@ -24,19 +24,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, Wait
+from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 
 if TYPE_CHECKING:
-    from ostinato.wire.contract import Cuts, Event, Fold, Json, Wire
-
-MAX_STREAM_BYTES = 64 << 20
-"""A stream longer than this is an error: a vendor that never stops must not fill the memory."""
+    from ostinato.caching.record import Entry
+    from ostinato.caching.stores.leases import Lead
+    from ostinato.wire.contract import Cuts, Json, Wire
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
-Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None"], None]
-"""Stores a landed answer: its bytes, the same decoded, its cuts, its headers. It neither raises nor waits."""
+Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
+"""Stores a landed answer: its bytes, the same decoded, its cuts, its headers; under a lease, if there is one. It
+neither raises nor waits."""
+State = Literal[
+    "unclaimed", "claiming", "following", "idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"
+]
+"""The first three are those of a `LeasedFlight` alone."""
 _LANDED = Landed()
 
 
@@ -49,6 +54,8 @@ class Flight:
         """Whether others may join: then no reader's cancellation may end what it pulls for all."""
         self.body_bytes = b""
         """The final body, as the vendor sent it or folded from its stream."""
+        self.cuts: Cuts | None = None
+        """How the stream was cut; None when the answer came in one piece."""
         self.headers: dict[str, str] | None = None
         """Headers of the answer without which its body cannot be read in full."""
         self.sign: Callable[[OstinatoError], None] | None = None
@@ -59,24 +66,23 @@ class Flight:
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None
         self.source: Any = None
+        self.lease: Lead | None = None
+        """The right to ask for this key, where the store gives it to one process at a time."""
         self._on_over = on_over
         self._lock = threading.Lock()
-        self._state: Literal["idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"] = "idle"
+        self._state: State = "idle"
         self._token = 0
-        self._version = 0
+        self.version = 0
+        """How often the flight has moved on."""
         self._attempt = 0
         self._hand_overs = 1
         self._owner: Reader | None = None
         self._readers = 0
-        self._log: list[bytes] = []
-        self._fresh: dict[int, Event] = {}
-        self._size = 0
-        self._fold: Fold | None = None
+        self._tape = Tape(wire)
         self._error: OstinatoError = APIConnectionError("the call was abandoned")
         self._wakers: list[Callable[[], None]] = []
         self._keep: Keep | None = None
         self._body: Json | None = None
-        self._cuts: Cuts | None = None
 
     # What a shell asks.
 
@@ -86,14 +92,14 @@ class Flight:
             if self._state == "failed":
                 return None
             self._readers += 1
-            return Reader()
+            return Reader(self._tape)
 
     def poll(self, reader: Reader) -> Move:
         """Say what `reader` does next. `Open` and `Pull` are given to one reader at a time."""
         with self._lock:
-            if reader.position < len(self._log):
-                start, reader.position = reader.position, len(self._log)
-                return Events(start, reader.position)
+            move = self._unread(reader)
+            if move is not None:
+                return move
             match self._state:
                 case "landed":
                     return _LANDED
@@ -111,7 +117,19 @@ class Flight:
                     self._state = "pulling"
                     return Pull(self.source, self._token)
                 case _:
-                    return Wait(self._version)
+                    return self._otherwise(reader)
+
+    def _otherwise(self, reader: Reader) -> Move:
+        """Say what a reader does that can do nothing."""
+        return Wait(self.version)
+
+    def _unread(self, reader: Reader) -> Move | None:
+        """Return the events that `reader` was not given yet, or None."""
+        start, stop = reader.position, len(self._tape.log)
+        if start >= stop:
+            return None
+        reader.position = stop
+        return Events(start, stop, self._tape)
 
     def _open(self) -> Open:
         self._state = "opening"
@@ -128,19 +146,10 @@ class Flight:
     def call_when_moved(self, wake: Callable[[], None], version: int) -> bool:
         """Have `wake` called once, when the flight moves on from `version`. Return False if it has already."""
         with self._lock:
-            if self._version != version:
+            if self.version != version:
                 return False
             self._wakers.append(wake)
             return True
-
-    def event(self, index: int) -> Event:
-        """Return the event at `index`, decoded afresh: the caller may keep and change it."""
-        fresh = self._fresh.pop(index, None)
-        return _decode(self._log[index]) if fresh is None else fresh
-
-    def raw_event(self, index: int) -> bytes:
-        """Return the event at `index` as it came."""
-        return self._log[index]
 
     def body(self) -> Json:
         """Return the landed body, decoded afresh: the caller may keep and change it."""
@@ -148,14 +157,9 @@ class Flight:
         return _decode(self.body_bytes) if fresh is None else fresh
 
     @property
-    def cuts(self) -> Cuts | None:
-        """How the stream was cut; None when the answer came in one piece."""
-        return self._cuts
-
-    @property
     def streamed(self) -> bool:
         """Whether the answer came, or comes, as a stream."""
-        return bool(self._log)
+        return bool(self._tape.log)
 
     # What a shell reports.
 
@@ -186,6 +190,17 @@ class Flight:
         self._close()
         return True
 
+    def found(self, token: int, entry: Entry) -> None:
+        """Take the entry that was found in place of an answer; it is stored already."""
+        with self._lock:
+            if token != self._token or self._state not in {"opening", "claiming"}:
+                return
+            self._keep = self._owner = None
+            self._tape = Tape(self.wire)
+            self.headers = entry.meta.get("headers")
+            self._land(entry.body, _decode(entry.body), None if entry.cuts is None else _decode(entry.cuts))
+        self._close()
+
     def broke(self, token: int, error: OstinatoError) -> None:
         """Take the failure of opening: its owner decides what follows, a final error is everybody's."""
         with self._lock:
@@ -199,7 +214,7 @@ class Flight:
         with self._lock:
             if token != self._token or self._state not in {"opening", "pulling"}:
                 return
-            if self._log:
+            if self._tape.log:
                 self._fail(APIConnectionError("the stream broke off: its reader was interrupted"))
             else:
                 self.source = None
@@ -215,15 +230,7 @@ class Flight:
             if token != self._token or self._state != "pulling":
                 return
             self._state = "open"
-            try:
-                for raw in events:
-                    if raw == b"[DONE]":
-                        self._end()
-                        break
-                    if not self._take(raw):
-                        break
-            except OstinatoError as error:
-                self._fail(error)
+            self._take(events)
             self._moved_on()
         self._close()
 
@@ -255,14 +262,14 @@ class Flight:
                     self._owner = None
                     self._moved_on()
                 else:
-                    self._fail(error)
+                    self._given_up(error)
         self._close()
         return error.copy()
 
     def depose(self, version: int) -> bool:
         """Take the lead from an opening that has not moved on from `version`. Return whether it was taken."""
         with self._lock:
-            if self._version != version or self._state not in {"opening", "pausing", "broken"}:
+            if self.version != version or self._state not in {"opening", "pausing", "broken"}:
                 return False
             self._state = "idle"
             self._attempt = 0
@@ -280,10 +287,8 @@ class Flight:
             if self._state in {"landed", "failed"}:
                 return
             if self._readers == 0:
-                if self._is_whole:
-                    self._land_folded()
-                else:
-                    self._fail(APIConnectionError("the call was abandoned"))
+                if not self._land_folded():
+                    self._deserted()
             elif self._owner is reader:
                 self._owner = None
                 if self._state == "pausing":
@@ -291,13 +296,20 @@ class Flight:
                 self._moved_on()
         self._close()
 
-    def take_source(self) -> Any:
-        """Return the way upstream of a flight that is over, once, for whoever closes it; else None."""
+    def hang_up(self) -> None:
+        """Close the way upstream of a flight that is over, and end the task at it. Otherwise do nothing."""
         with self._lock:
-            if self._state not in {"landed", "failed"}:
-                return None
+            if not self.over:
+                return
             source, self.source = self.source, None
-            return source
+        if source is not None:
+            source.close()
+        task = self.task
+        if task is not None and not task.done():
+            try:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                pass  # the loop has ended, and the task with it
 
     def paid_by(self, reader: Reader) -> bool:
         """Return whether `reader` opened the way upstream: who joined pays nothing."""
@@ -315,51 +327,41 @@ class Flight:
 
     # What follows from it. The lock is held.
 
-    def _take(self, raw: bytes) -> bool:
-        """Take one event. Return whether the stream goes on."""
-        self._size += len(raw)
-        if self._size > MAX_STREAM_BYTES:
-            raise APIResponseError(f"the stream is larger than {MAX_STREAM_BYTES} bytes", retryable=False)
+    def _take(self, events: list[bytes]) -> None:
+        """Take events up to the first that ends the stream."""
         try:
-            event = _decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-            raise APIResponseError(f"an event of the stream is no JSON: {exc}") from exc
-        if type(event) is not dict:
-            raise APIResponseError(f"an event of the stream is no JSON object but a {type(event).__name__}")
-        error = self.wire.event_error(event)
-        if error is not None:
-            self._end(error, refused=True)
-            return False
-        if self._fold is None:
-            self._fold = self.wire.fold()
-        self._fold.feed(event)
-        self._fresh[len(self._log)] = event
-        self._log.append(raw)
-        return True
+            for raw in events:
+                if raw == b"[DONE]":
+                    self._end()
+                    return
+                error = self._tape.take(raw)
+                if error is not None:
+                    self._end(error, refused=True)
+                    return
+        except OstinatoError as error:
+            self._fail(error)
 
     def _end(self, error: OstinatoError | None = None, *, refused: bool = False) -> None:
-        if self._is_whole and not refused:
-            self._land_folded()
-        elif self._log:
-            self._fail(error or APIConnectionError("the stream ended before the answer was complete"))
-        else:
-            self._broke(error or APIResponseError("the stream ended before its first event"))
+        if refused or not self._land_folded():
+            if self._tape.log:
+                self._fail(error or APIConnectionError("the stream ended before the answer was complete"))
+            else:
+                self._broke(error or APIResponseError("the stream ended before its first event"))
 
-    @property
-    def _is_whole(self) -> bool:
-        return self._fold is not None and self._fold.complete
-
-    def _land_folded(self) -> None:
-        assert self._fold is not None  # noqa: S101  # it is whole
-        body = self._fold.body()
-        self._land(_encode(body), body, self._fold.cuts())
+    def _land_folded(self) -> bool:
+        """Land with what the events fold to, if that is a whole answer."""
+        whole = self._tape.whole
+        if whole is not None:
+            body, cuts = whole
+            self._land(_encode(body), body, cuts)
+        return whole is not None
 
     def _land(self, body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
-        self.body_bytes, self._body, self._cuts = body_bytes, body, cuts
+        self.body_bytes, self._body, self.cuts = body_bytes, body, cuts
         self._state = "landed"
         try:
             if self._keep is not None:
-                self._keep(body_bytes, body, cuts, self.headers)
+                self._keep(body_bytes, body, cuts, self.headers, self.lease)
         finally:
             self._moved_on()
 
@@ -376,8 +378,16 @@ class Flight:
         self._error, self._state = error, state
         self._moved_on()
 
+    def _given_up(self, error: OstinatoError) -> None:
+        """Nobody here tries again."""
+        self._fail(error)
+
+    def _deserted(self) -> None:
+        """Nobody reads on."""
+        self._fail(APIConnectionError("the call was abandoned"))
+
     def _moved_on(self) -> None:
-        self._version += 1
+        self.version += 1
         wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()

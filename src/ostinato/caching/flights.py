@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ostinato.caching.flight import Flight
+from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.stores.forks import renew_after_fork
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ class Flights:
             self._flights = {}
         self._lock.release()
 
-    def claim(self, key: bytes, wire: Wire) -> tuple[Flight, Reader, bool]:
-        """Return the flight of `key`, a new reader of it, and whether this call founded it."""
+    def claim(self, key: bytes, wire: Wire, *, leased: bool = False) -> tuple[Flight, Reader, bool]:
+        """Return the flight of `key`, a new reader of it, and whether this call founded it.
+
+        A `leased` one begins by asking the store who leads.
+        """
         with self._lock:
             flight = self._flights.get(key)
             # Deployments that stand in for each other may speak different wires: one cannot go on for the other.
@@ -47,7 +51,9 @@ class Flights:
                     if self._flights.get(key) is closed:
                         del self._flights[key]
 
-            flight = self._flights[key] = Flight(wire, shared=True, on_over=release)
+            flight = self._flights[key] = (
+                LeasedFlight(wire, on_over=release) if leased else Flight(wire, shared=True, on_over=release)
+            )
             reader = flight.attach()
             assert reader is not None  # noqa: S101  # a new flight takes readers
             return flight, reader, True

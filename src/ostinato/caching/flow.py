@@ -6,6 +6,7 @@ back what came of it:
 | step            | the shell                                                     | sends back                     |
 |-----------------|---------------------------------------------------------------|--------------------------------|
 | `LookUp`        | reads the cache                                               | an `Entry`, or None            |
+| `Claim`         | asks the store who leads, and reports to the flight           | an `Entry`, or None            |
 | `Open`, `Pull`  | goes upstream, and reports to the flight under the token      | nothing                        |
 | `Wait`          | waits until the flight has moved on, `stall_timeout_s` at most | `moved`, `stalled`, or `deaf` |
 |                 |                                                               | where waiting would block it   |
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ostinato.caching.flight import Flight
-from ostinato.caching.moves import Broken, Events, Failed, Landed, Open, Pull, Reader, Wait
+from ostinato.caching.leased_flight import LeasedFlight
+from ostinato.caching.moves import Broken, Claim, Events, Failed, Landed, Open, Pull, Reader, Wait
 from ostinato.errors import OstinatoError, Timeout
 
 if TYPE_CHECKING:
@@ -46,8 +48,7 @@ class Sleep(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Step = LookUp | Open | Pull | Wait | Sleep | Events
-_decode = msgspec.json.Decoder().decode
+Step = LookUp | Claim | Open | Pull | Wait | Sleep | Events
 
 Waited = Literal["moved", "stalled", "deaf"]
 _LOOK_UP = LookUp()
@@ -56,7 +57,7 @@ _LOOK_UP = LookUp()
 class Ride:
     """One call on its way to an answer."""
 
-    __slots__ = ("_passed_on", "_retry_delay", "_wire", "cache", "flight", "founder", "reader", "seat", "streams")
+    __slots__ = ("_retry_delay", "_wire", "anew", "cache", "flight", "founder", "reader", "seat", "streams")
 
     def __init__(
         self,
@@ -74,7 +75,8 @@ class Ride:
         self.streams = streams
         """Whether the caller reads events, or the body alone."""
         self._retry_delay = retry_delay
-        self._passed_on = False
+        self.anew = False
+        """Whether an entry is to be replaced, and answers nobody."""
         self.flight: Flight | None = None
         self.reader: Reader | None = None
         self.founder = True
@@ -91,7 +93,7 @@ class Ride:
         if seat is not None and seat.policy.replay:
             raise seat.missed()
         flight, reader = self._board()
-        if reads and self.founder:
+        if reads and self.founder and not isinstance(flight, LeasedFlight):
             # Another flight may have landed between the look-up and the claim.
             entry = yield _LOOK_UP
             if entry is not None:
@@ -101,6 +103,7 @@ class Ride:
 
     def refresh(self) -> Generator[Step, Any, Entry | Flight] | None:
         """Claim the flight that asks anew for a stale entry. Return its steps, or None when somebody is at it."""
+        self.anew = True
         flight, reader = self._board()
         if not self.founder:
             self.leave()
@@ -116,20 +119,21 @@ class Ride:
             return entry
         return (yield from self._fly(flight, reader))
 
-    def _fly(self, flight: Flight, reader: Reader) -> Generator[Step, Any, Flight]:
+    def _fly(self, flight: Flight, reader: Reader) -> Generator[Step, Any, Entry | Flight]:
         while True:
             move = flight.poll(reader)
             match move:
-                case Events():
-                    if self.streams:
-                        self._passed_on = True
-                        yield move
+                case Events() if self.streams:
+                    reader.passed_on = True
+                    yield move
+                case Claim():
+                    entry: Entry | None = yield move
+                    if entry is not None and not reader.passed_on:
+                        return entry
                 case Open() | Pull():
                     yield move
                 case Wait(version):
-                    waited = yield move
-                    if waited == "deaf" or (waited == "stalled" and not flight.depose(version)):
-                        flight, reader = self._go_alone(flight, reader)
+                    flight, reader = self._waited((yield move), version, flight, reader)
                 case Broken():
                     yield self._pause(flight, reader, move)
                 case Landed():
@@ -150,7 +154,8 @@ class Ride:
         if self.cache is None or seat is None or not seat.policy.read:
             # Nobody may join a call that asked for an answer of its own.
             return self._charter()
-        flight, reader, self.founder = self.cache.flights.claim(seat.store_key, self._wire)
+        leased = self.cache.shelf.abroad is not None and seat.shares
+        flight, reader, self.founder = self.cache.flights.claim(seat.store_key, self._wire, leased=leased)
         if not self.founder:
             self.cache.counters.joins += 1
         self.flight, self.reader = flight, reader
@@ -170,12 +175,17 @@ class Ride:
             flight.keep_with(keep)
         return flight, reader
 
+    def _waited(self, waited: Waited, version: int, flight: Flight, reader: Reader) -> tuple[Flight, Reader]:
+        if waited == "deaf" or (waited == "stalled" and not flight.depose(version)):
+            return self._go_alone(flight, reader)
+        return flight, reader
+
     def _go_alone(self, flight: Flight, reader: Reader) -> tuple[Flight, Reader]:
         """Leave a flight that cannot be waited for and ask for oneself.
 
         Raises: Timeout: some of the answer was passed on already, and another answer would not continue it.
         """
-        if self._passed_on:
+        if reader.passed_on:
             raise Timeout("the stream stalled: no event came within the cache's stall_timeout_s")
         flight.leave(reader)
         return self._charter()
@@ -183,10 +193,8 @@ class Ride:
     @staticmethod
     def _hand_to_followers(flight: Flight, reader: Reader, entry: Entry) -> None:
         move = flight.poll(reader)
-        if isinstance(move, Open):
-            flight.keep_with(None)
-            cuts = None if entry.cuts is None else _decode(entry.cuts)
-            flight.landed(move.token, entry.body, _decode(entry.body), cuts)
+        if isinstance(move, (Open, Claim)):
+            flight.found(move.token, entry)
 
     def again(self) -> Ride:
         """Return a new ride for the same seat."""
@@ -210,9 +218,8 @@ class Ride:
             return False
         return flight.is_last and not flight.over
 
-    def leave(self) -> Any:
-        """Leave the flight. Return its way upstream when that is to be closed, else None."""
-        if self.flight is None or self.reader is None:
-            return None
-        self.flight.leave(self.reader)
-        return self.flight.take_source()
+    def leave(self) -> None:
+        """Leave the flight, and close its way upstream when nobody needs it any more."""
+        if self.flight is not None and self.reader is not None:
+            self.flight.leave(self.reader)
+            self.flight.hang_up()

@@ -6,7 +6,14 @@ from typing import Any
 
 import msgspec
 
+from ostinato.caching.tape import Tape
 from ostinato.errors import OstinatoError
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Ask the store who leads, and report under `token`."""
+
+    token: int
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -29,10 +36,11 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """Deliver the events from `start` up to `stop`."""
+    """Deliver the events of `tape` from `start` up to `stop`."""
 
     start: int
     stop: int
+    tape: Tape
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -52,14 +60,18 @@ class Failed(msgspec.Struct, frozen=True):
     error: OstinatoError
 
 
-Move = Open | Pull | Wait | Events | Broken | Landed | Failed
+Move = Claim | Open | Pull | Wait | Events | Broken | Landed | Failed
 
 
 class Reader:
     """One caller's place in a flight."""
 
-    __slots__ = ("left", "position")
+    __slots__ = ("left", "passed_on", "position", "tape")
 
-    def __init__(self) -> None:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
         self.position = 0
+        """How many events of `tape` it was given."""
+        self.passed_on = False
+        """Whether its caller has seen any of them: then only an answer that begins the same may go on."""
         self.left = False

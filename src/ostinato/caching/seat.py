@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
     from ostinato.caching.flight import Keep
     from ostinato.caching.key import Parts
+    from ostinato.caching.leased_flight import LeasedFlight
     from ostinato.caching.past import Miss
     from ostinato.caching.policy import Policy
     from ostinato.caching.seal import DataKey
+    from ostinato.caching.shelf import Standing
+    from ostinato.caching.stores.leases import Lead
     from ostinato.caching.tags import Generations
     from ostinato.wire.contract import Cuts, Json, Wire
 
@@ -68,6 +71,27 @@ class Seat:
         """Whether a look-up does more than to read: what the answer is stored with comes from the store, too."""
         return self.policy.write and (bool(self.policy.tags) or self.cache.shelf.seal is not None)
 
+    @property
+    def shares(self) -> bool:
+        """Whether this call may lead for other processes, and follow them."""
+        return self.kind == "chat" and self.policy.read and self.policy.write
+
+    def claim(self, *, anew: bool) -> Standing:
+        """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing.
+
+        With `anew` no entry answers.
+        """
+        return self.cache.shelf.claim(self.store_key, self.kind, self.policy.max_age_s, over=anew)
+
+    async def aclaim(self, *, anew: bool) -> Standing:
+        """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing."""
+        return await self.cache.shelf.aclaim(self.store_key, self.kind, self.policy.max_age_s, over=anew)
+
+    def settle(self, flight: LeasedFlight, token: int, standing: Standing) -> Entry | None:
+        """Give `flight` what its claim brought. Return the entry that answers, if it was one."""
+        assert self.cache.shelf.abroad is not None  # noqa: S101  # only a leased flight claims
+        return self.cache.shelf.abroad.settle(flight, token, standing)
+
     def recall(self) -> Entry | None:
         """Return the entry that answers, or None."""
         shelf = self.cache.shelf
@@ -108,8 +132,17 @@ class Seat:
             hint = f"; the store is failing: {error}"
         return ReplayMissError(f"{why} (key {self.key.hex()[:16]}){hint}")
 
-    def keep_body(self, body_bytes: bytes, cuts: Cuts | None = None, headers: dict[str, str] | None = None) -> None:
-        """Store a final body under this call's key, with the headers that belong to it."""
+    def keep_body(
+        self,
+        body_bytes: bytes,
+        cuts: Cuts | None = None,
+        headers: dict[str, str] | None = None,
+        lease: Lead | None = None,
+    ) -> None:
+        """Store a final body under this call's key, with the headers that belong to it.
+
+        Under a `lease` it is stored if this process still leads.
+        """
         if self.policy.tags and self.tags is None:
             return  # what could not be tagged could not be invalidated; the store's failure is counted
         meta: dict[str, Any] = {}
@@ -122,16 +155,21 @@ class Seat:
         cut_bytes = None if cuts is None else _encode(cuts)
         stored_at = self.cache.clock()
         entry = Entry(self.key, self.kind, self.wire, stored_at, body_bytes, cut_bytes, self.model, meta, self.tags)
-        self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s, self.data_key)
+        if lease is None:
+            self.cache.shelf.keep(self.store_key, entry, self.policy.ttl_s, self.data_key)
+        else:
+            self.cache.shelf.land(lease, entry, self.policy.ttl_s, self.data_key)
 
     def keeper(self, wire: Wire) -> Keep | None:
         """Return what stores a landed answer of `wire` here, or None where nothing may be stored."""
         if not self.policy.write:
             return None
 
-        def keep(body_bytes: bytes, body: Json, cuts: Cuts | None, headers: dict[str, str] | None) -> None:
+        def keep(
+            body_bytes: bytes, body: Json, cuts: Cuts | None, headers: dict[str, str] | None, lease: Lead | None
+        ) -> None:
             if wire.incomplete(body) is None:
-                self.keep_body(body_bytes, cuts, headers)
+                self.keep_body(body_bytes, cuts, headers, lease)
             else:
                 self.cache.counters.rejected += 1
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ostinato.caching.abroad import Abroad
+from ostinato.caching.envelope import Envelope
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.past import Miss, Past
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
 from ostinato.caching.register import FACT, Register, Steps, arun, run
 from ostinato.caching.seal import SEALED, Seal
+from ostinato.caching.stores.leases import Lead, Leasing, Live
 from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
 
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from ostinato.caching.counters import Counters
     from ostinato.caching.seal import DataKey, Keys
     from ostinato.caching.stores.contract import Store
+    from ostinato.caching.stores.leases import Leases
+
+Standing = Entry | Lead | Live | None
+"""Where a call stands with a store that has leases; None: the store is failing."""
 
 
 class Shelf:
@@ -32,6 +39,7 @@ class Shelf:
         clock: Callable[[], float],
         *,
         ttl_jitter: float,
+        stall_s: float,
         encryption_key: Keys | None = None,
     ) -> None:
         self.store = store
@@ -46,11 +54,17 @@ class Shelf:
         self._own = store.process_local
         self._log_store_errors = True
         self._indices: dict[bytes, Index] = {}
+        self.abroad: Abroad | None = None
+        """What this process tells others of its flights, and hears of theirs; None: the store has no leases."""
+        leases = store.leases if isinstance(store, Leasing) else None
+        if leases is not None:
+            envelope = None if self.seal is None else Envelope(store, self.seal)
+            self.abroad = Abroad(leases, counters, self._store_failed, stall_s=stall_s, envelope=envelope)
 
     def recall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
         try:
-            blob = self.store.get(store_key)
+            blob = self._landing(store_key) or self.store.get(store_key)
             if blob is None:
                 self.counters.absent += 1
                 return None
@@ -69,7 +83,7 @@ class Shelf:
         if self.store.instant:
             return self.recall(store_key, kind, max_age_s)
         try:
-            blob = await self.store.aget(store_key)
+            blob = self._landing(store_key) or await self.store.aget(store_key)
             if blob is None:
                 self.counters.absent += 1
                 return None
@@ -154,6 +168,18 @@ class Shelf:
         else:
             self._stored(store_key, entry)
 
+    def land(self, lease: Lead, entry: Entry, ttl_s: float | None, data_key: DataKey | None = None) -> None:
+        """Have `entry` stored as `keep` does, behind the caller, if the lease still holds then."""
+        assert self.abroad is not None  # noqa: S101  # only a leased flight lands under one
+        entry, ttl_s = self._timed(entry, ttl_s)
+        try:
+            blob = run(self.store, self.blob_of(lease.key, entry, data_key))
+        except StoreError as error:
+            self._store_failed(error)
+        else:
+            self.abroad.courier.keep(lease, blob, ttl_s)
+            self.past.kept(lease.key, entry.stored_at, entry.expires_at)
+
     async def akeep(self, store_key: bytes, entry: Entry, ttl_s: float | None, data_key: DataKey | None = None) -> None:
         """Store `entry` for `ttl_s` seconds, or less by `ttl_jitter`; a failing store is counted and logged once."""
         entry, ttl_s = self._timed(entry, ttl_s)
@@ -195,6 +221,7 @@ class Shelf:
 
         Raises: StoreError: the store could not go on.
         """
+        self.settle()
         for store_key, blob in self.store.scan(scope):
             if not blob.startswith(FACT):
                 yield store_key, len(blob), run(self.store, self.entry_in(blob, store_key))
@@ -214,8 +241,57 @@ class Shelf:
             index = self._indices[scope] = Index(entries)
         return index.explain(parts)
 
+    def claim(self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool) -> Standing:
+        """Return the entry that answers, unless it is to be replaced (`over`); else who asks for it."""
+        try:
+            claimed = self._leases.claim(store_key, over=over)
+            if isinstance(claimed, bytes):
+                entry = run(self.store, self._judged(claimed, store_key, kind, max_age_s))
+                if entry is not None:
+                    return entry
+                claimed = self._leases.claim(store_key, over=True)
+        except StoreError as error:
+            self._store_failed(error)
+            return None
+        return None if isinstance(claimed, bytes) else claimed
+
+    async def aclaim(self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool) -> Standing:
+        """Return the entry that answers, unless it is to be replaced (`over`); else who asks for it."""
+        try:
+            claimed = await self._leases.aclaim(store_key, over=over)
+            if isinstance(claimed, bytes):
+                entry = await arun(self.store, self._judged(claimed, store_key, kind, max_age_s))
+                if entry is not None:
+                    return entry
+                claimed = await self._leases.aclaim(store_key, over=True)
+        except StoreError as error:
+            self._store_failed(error)
+            return None
+        return None if isinstance(claimed, bytes) else claimed
+
+    @property
+    def _leases(self) -> Leases:
+        assert self.abroad is not None  # noqa: S101  # only a leased flight claims
+        return self.abroad.leases
+
+    def _landing(self, store_key: bytes) -> bytes | None:
+        """Return an entry that is on its way to the store."""
+        return None if self.abroad is None else self.abroad.landing.get(store_key)
+
+    def settle(self) -> None:
+        """Have in the store what has landed."""
+        if self.abroad is not None:
+            self.abroad.flush()
+
+    async def asettle(self) -> None:
+        """Have in the store what has landed."""
+        if self.abroad is not None and self.abroad.landing:
+            import asyncio  # the caller's loop has loaded it
+
+            await asyncio.to_thread(self.abroad.flush)
+
     def _store_failed(self, error: StoreError) -> None:
         self.counters.store_errors += 1
-        if self._log_store_errors:
+        if self._log_store_errors and not error.logged:
             self._log_store_errors = False
             warn("the response cache is failing, calls go on without it: %s", error)

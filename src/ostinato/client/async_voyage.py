@@ -7,11 +7,12 @@ that leaves, and takes nothing from the others.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
-from ostinato.caching.moves import Events, Open, Pull, Wait
+from ostinato.caching.leased_flight import LeasedFlight
+from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from ostinato.client.core import completion_of, landed_completion, replayed
 from ostinato.client.source import AsyncSource, keep_until_done, running_loop
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 def replay(entry: Entry, route: Route, params: Mapping[str, Any]) -> AsyncStream:
     """Return a stored answer as a stream, cut as it came."""
     return AsyncStream(replayed(entry, route.wire), Reading.of_entry(entry, route, params))
+
+
+Done = TypeVar("Done")
 
 
 class AsyncVoyage:
@@ -87,7 +91,7 @@ class AsyncVoyage:
         route = self._request.route
         try:
             step = next(self._steps)
-            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+            while isinstance(step, (LookUp, Claim, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
                 step = self._steps.send(await self.do(step))
         except StopIteration as done:
             if isinstance(done.value, Entry):
@@ -109,7 +113,7 @@ class AsyncVoyage:
             while not isinstance(step, Flight):
                 if isinstance(step, Events):
                     for index in range(step.start, step.stop):
-                        yield flight.event(index)
+                        yield step.tape.event(index)
                     step = self._steps.send(None)
                 else:
                     step = self._steps.send(await self.do(step))
@@ -133,6 +137,8 @@ class AsyncVoyage:
                 await self._apart(self._pull(source, token))
             case Open(token):
                 await self._apart(self._open(token))
+            case Claim(token):
+                return await self._apart(self._claim(token), cancellable=False)
             case LookUp():
                 assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
                 return await ride.seat.arecall()
@@ -144,19 +150,30 @@ class AsyncVoyage:
                 await asyncio.sleep(seconds)
         return None
 
-    async def _apart(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _apart(self, work: Coroutine[Any, Any, Done], *, cancellable: bool = True) -> Done:
         """Do work that other readers may need: on a shared flight as a task that outlives this caller."""
         flight = self._ride.flight
         assert flight is not None  # noqa: S101
         if not flight.shared:
-            await work
-            return
+            return await work
         import asyncio  # loaded by whoever runs this; a hit must not load it
 
         flight.home = loop = running_loop()
-        flight.task = loop.create_task(work)
-        keep_until_done(flight.task)
-        await asyncio.shield(flight.task)
+        task = loop.create_task(work)
+        flight.task = task if cancellable else None  # a claim cut short might leave a lease that nobody has
+        keep_until_done(task)
+        return await asyncio.shield(task)
+
+    async def _claim(self, token: int) -> Entry | None:
+        flight, seat = self._ride.flight, self._ride.seat
+        assert isinstance(flight, LeasedFlight)  # noqa: S101  # no other asks for it
+        assert seat is not None  # noqa: S101  # only a seated ride shares
+        try:
+            standing = await seat.aclaim(anew=self._ride.anew)
+        except BaseException:
+            flight.aborted(token)
+            raise
+        return seat.settle(flight, token, standing)
 
     async def _open(self, token: int) -> None:
         flight, request = self._ride.flight, self._request
@@ -244,12 +261,7 @@ class AsyncVoyage:
         if loop is not None and self._ride.finishes_alone():
             keep_until_done(loop.create_task(self._finish()))
             return
-        source = self._ride.leave()
-        if source is not None:
-            source.close()
-        flight = self._ride.flight
-        if flight is not None and flight.over and flight.task is not None and not flight.task.done():
-            cancel(flight.task)
+        self._ride.leave()
 
     async def _finish(self) -> None:
         """Read an answer that nobody waits for to its end."""
@@ -262,17 +274,6 @@ class AsyncVoyage:
         finally:
             self._ride.cache = None  # it is finished: leave this time
             self.leave()
-
-
-def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task on its own loop, from wherever this is called."""
-    loop = task.get_loop()
-    if loop.is_closed():
-        return
-    try:
-        loop.call_soon_threadsafe(task.cancel)
-    except RuntimeError:
-        pass
 
 
 async def _pulled(source: Any) -> list[bytes] | None:

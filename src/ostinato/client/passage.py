@@ -107,8 +107,8 @@ class Passage(AsyncVoyage):
         """Yield the stream as bytes, what came together together. An error is its last event."""
         try:
             async for batch in self._batches():
-                events = [teller.feed(flight.event(index), flight.raw_event(index)) for index in batch]
-                yield b"".join(events)
+                tape, indices = batch.tape, range(batch.start, batch.stop)
+                yield b"".join([teller.feed(tape.event(index), tape.log[index]) for index in indices])
             if not flight.streamed:
                 yield b"".join(map(teller.feed, flight.wire.unfold(flight.body(), flight.cuts, flight.headers)))
             yield teller.end()
@@ -117,12 +117,12 @@ class Passage(AsyncVoyage):
         finally:
             self.leave()
 
-    async def _batches(self) -> AsyncIterator[range]:
+    async def _batches(self) -> AsyncIterator[Events]:
         step = self._pending
         try:
             while not isinstance(step, Flight):
                 if isinstance(step, Events):
-                    yield range(step.start, step.stop)
+                    yield step
                     step = self._steps.send(None)
                 else:
                     step = self._steps.send(await self.do(step))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
-from ostinato.caching.moves import Events, Open, Pull, Wait
+from ostinato.caching.leased_flight import LeasedFlight
+from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from ostinato.client.core import completion_of, landed_completion, replayed
 from ostinato.client.source import Source, running_loop
@@ -83,7 +84,7 @@ class Voyage:
         route = self._request.route
         try:
             step = next(self._steps)
-            while isinstance(step, (LookUp, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
+            while isinstance(step, (LookUp, Claim, Open, Sleep)) or (isinstance(step, Wait) and self._ride.founder):
                 step = self._steps.send(self.do(step))
         except StopIteration as done:
             if isinstance(done.value, Entry):
@@ -105,7 +106,7 @@ class Voyage:
             while not isinstance(step, Flight):
                 if isinstance(step, Events):
                     for index in range(step.start, step.stop):
-                        yield flight.event(index)
+                        yield step.tape.event(index)
                     step = self._steps.send(None)
                 else:
                     step = self._steps.send(self.do(step))
@@ -128,6 +129,8 @@ class Voyage:
                 self._pull(source, token)
             case Open(token):
                 self._open(token)
+            case Claim(token):
+                return self._claim(token)
             case LookUp():
                 assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
                 return ride.seat.recall()
@@ -136,6 +139,17 @@ class Voyage:
             case Sleep(seconds):
                 time.sleep(seconds)  # the one place that waits between tries
         return None
+
+    def _claim(self, token: int) -> Entry | None:
+        flight, seat = self._ride.flight, self._ride.seat
+        assert isinstance(flight, LeasedFlight)  # noqa: S101  # no other asks for it
+        assert seat is not None  # noqa: S101  # only a seated ride shares
+        try:
+            standing = seat.claim(anew=self._ride.anew)
+        except BaseException:
+            flight.aborted(token)
+            raise
+        return seat.settle(flight, token, standing)
 
     def _open(self, token: int) -> None:
         flight, request = self._ride.flight, self._request
@@ -206,9 +220,7 @@ class Voyage:
         if self._ride.finishes_alone():
             threading.Thread(target=self._finish, name="ostinato-finish", daemon=True).start()
             return
-        source = self._ride.leave()
-        if source is not None:
-            source.close()
+        self._ride.leave()
 
     def _finish(self) -> None:
         """Read an answer that nobody waits for to its end."""

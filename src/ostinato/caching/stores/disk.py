@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.disk_file import CacheFile
+from ostinato.caching.stores.disk_leases import DiskLeases
 from ostinato.caching.stores.disk_writer import MARKS, Writer
 from ostinato.caching.stores.folder import Folder, Identity
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.caching.stores.front import Front
+from ostinato.caching.stores.leases import LEASE_S
 from ostinato.caching.stores.rows import COUNT, GENERATION, LOOKUP, integers_of, is_live, within
 from ostinato.errors import ConfigurationError, StoreError
 
@@ -58,6 +60,7 @@ class DiskStore:
         *,
         max_bytes: int = 4 * 2**30,
         near_bytes: int = 32 * 2**20,
+        lease_s: float | None = LEASE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if max_bytes < 0:
@@ -72,6 +75,12 @@ class DiskStore:
         self._near_get = self._front.near.get
         self._file = CacheFile(self._folder, clock)
         self._writer = Writer(self._file, self._front, max_bytes=max_bytes, clock=clock)
+        self.leases: DiskLeases | None = None
+        if lease_s is not None:
+            largest_bytes = min(max_bytes, LARGEST_BYTES)
+            self.leases = DiskLeases(
+                self._file, self._writer, lease_s=lease_s, largest_bytes=largest_bytes, clock=clock
+            )
         self._identity: Identity | None = None
         self._looked_at = self._look_at = 0.0
         self._at_rest = True

@@ -196,7 +196,9 @@ class CacheFile:
         self.errors += 1
         outage.begin(text)
         self.warn("unusable", f"{text}; going on without it, with a try every {RETRY_S:.0f} seconds")
-        return StoreError(text)
+        error = StoreError(text)
+        error.logged = True
+        return error
 
     def warn(self, kind: str, message: str) -> None:
         """Log `message`, the first of its kind only."""

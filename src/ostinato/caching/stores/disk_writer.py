@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ostinato.caching.stores.disk_file import FAILURES, CacheFile, Failure, Outage, verdict
 from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
@@ -48,6 +48,17 @@ class BusyError(StoreError):
 
 class MovedError(StoreError):
     """The file was set aside or replaced; the next try finds another."""
+
+
+class Stored(NamedTuple):
+    """What writing a batch did."""
+
+    batch: Batch
+    before: int
+    """The file's generation, and `after`."""
+    after: int
+    evicted: int
+    expired: int
 
 
 class Writer:
@@ -121,20 +132,15 @@ class Writer:
             if not batch and not marks:
                 return 0
             try:
-                outcome = self._run(partial(self._store, batch, marks), create=bool(batch))
+                outcome = self.run(partial(self.store, batch, marks), create=bool(batch))
             except BusyError:
                 raise
             except StoreError as exc:
                 self._drop(batch, exc)
                 raise
-            expired = 0
             if outcome is not None:
-                before, after, evicted, expired = outcome
-                self.evictions += evicted
-                self.expirations += expired
-                self.front.saw(before, after)
+                self.took(outcome)
             self.front.settle(batch)
-            self._tidy(shrink=expired > 0)
         return len(batch)
 
     def _write_all(self) -> None:
@@ -245,8 +251,8 @@ class Writer:
         with self.write_lock:
             for _ in range(BUSY_TRIES - 1):
                 with contextlib.suppress(BusyError):
-                    return self._run(work, create=False)
-            return self._run(work, create=False)
+                    return self.run(work, create=False)
+            return self.run(work, create=False)
 
     def _remove(self, work: Callable[[sqlite3.Connection], Removal]) -> Removal | None:
         with self.write_lock:
@@ -255,7 +261,7 @@ class Writer:
                 self.front.saw(removal.generation - 1, removal.generation)
         return removal
 
-    def _run(self, work: Callable[[sqlite3.Connection], Result], *, create: bool) -> Result | None:
+    def run(self, work: Callable[[sqlite3.Connection], Result], *, create: bool) -> Result | None:
         """Run `work` as one transaction; None where there is no file and none is created.
 
         A corrupt file is set aside and a moved one left behind, and the work done once more.
@@ -318,7 +324,8 @@ class Writer:
         connection.execute(f"PRAGMA journal_size_limit = {self._log_bytes}").fetchall()
         return connection
 
-    def _store(self, batch: Batch, marks: Sequence[bytes], connection: sqlite3.Connection) -> tuple[int, int, int, int]:
+    def store(self, batch: Batch, marks: Sequence[bytes], connection: sqlite3.Connection) -> Stored:
+        """Write entries and marks inside the caller's transaction."""
         now = self._clock()
         expired = evicted = 0
         if not self._purged_at <= now < self._purged_at + PURGE_S:
@@ -333,7 +340,14 @@ class Writer:
         if marks:
             mark_used(connection, [integers_of(key) for key in marks])
         before = generation_of(connection)
-        return before, bump(connection) if replaced else before, evicted, expired
+        return Stored(batch, before, bump(connection) if replaced else before, evicted, expired)
+
+    def took(self, stored: Stored) -> None:
+        """Take note of what was committed."""
+        self.evictions += stored.evicted
+        self.expirations += stored.expired
+        self.front.saw(stored.before, stored.after)
+        self._tidy(shrink=stored.expired > 0)
 
     def _tidy(self, *, shrink: bool) -> None:
         """Cut the log where readers kept it from starting over, and the file where little is left in it."""

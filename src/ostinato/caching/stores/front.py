@@ -93,6 +93,13 @@ class Front:
             if self.epoch == epoch:
                 self.near.set_until(key, value, expires_at)
 
+    def place(self, batch: Iterable[tuple[bytes, Pending]]) -> None:
+        """Keep near what was written without having waited here."""
+        with self.lock:
+            self.epoch += 1
+            for key, (value, expires_at) in batch:
+                self.near.set_until(key, value, expires_at)
+
     def drop(self, key: bytes) -> bool:
         """Forget `key`, waiting or near. Return whether a live entry waited."""
         with self.lock:

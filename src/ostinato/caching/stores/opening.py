@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ostinato.caching.stores.leases import LEASE_S
 from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -42,10 +44,12 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             from pathlib import Path
 
             folder = Path(own.pop("cache_path_root", ".cache")) / _folder_name(wanted.seed or "42")
+            lease_s = lease_seconds(own)
             _end(kind, own)
             from ostinato.caching.stores.disk import DiskStore
 
-            return DiskStore(folder, max_bytes=wanted.max_bytes or DISK_BYTES, clock=wanted.clock)
+            max_bytes = wanted.max_bytes or DISK_BYTES
+            return DiskStore(folder, max_bytes=max_bytes, lease_s=lease_s, clock=wanted.clock)
         case "redis":
             from ostinato.caching.stores.redis_settings import read_settings
 
@@ -65,6 +69,17 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             return CosmosStore(**given, clock=wanted.clock)
         case _:
             raise ConfigurationError(f"unknown cache type {kind!r}; there are: {', '.join(TYPES)}")
+
+
+def lease_seconds(settings: dict[str, Any]) -> float | None:
+    """Take `lease_s` out of a store's settings: seconds above 0, or None for no leases.
+
+    Raises: ConfigurationError: it is neither.
+    """
+    lease_s = settings.pop("lease_s", LEASE_S)
+    if lease_s is None or (isinstance(lease_s, (int, float)) and not isinstance(lease_s, bool) and 0 < lease_s < inf):
+        return lease_s
+    raise ConfigurationError(f"lease_s must be a number of seconds above 0, or None, not {lease_s!r}")
 
 
 def _end(kind: str, rest: Mapping[str, Any]) -> None:

@@ -11,6 +11,15 @@ from ostinato.caching.stores.front import Pending
 
 Batch = Sequence[tuple[bytes, Pending]]
 
+LEASE_SCHEMA = (
+    # Who asks for a key at the moment, until when it is believed to live, and until when somebody follows it.
+    """CREATE TABLE IF NOT EXISTS ostinato_leases (
+        key BLOB PRIMARY KEY, token BLOB NOT NULL, state INTEGER NOT NULL, until REAL NOT NULL,
+        followed REAL NOT NULL, frames INTEGER NOT NULL, drop_at REAL NOT NULL) WITHOUT ROWID""",
+    # What it told so far: a row a report, at the position of its first frame.
+    """CREATE TABLE IF NOT EXISTS ostinato_live (
+        token BLOB NOT NULL, position INTEGER NOT NULL, frames BLOB NOT NULL, PRIMARY KEY (token, position))""",
+)
 SCHEMA = (
     # The id is the age: the oldest lie together, and removing them frees whole pages. Lookups go through the
     # index, over two 64-bit integers taken from the key; the key itself is compared on every read.
@@ -22,6 +31,7 @@ SCHEMA = (
     # How often an entry was replaced or removed: what tells other processes that their memory tier is stale.
     "CREATE TABLE IF NOT EXISTS ostinato_state (generation INTEGER NOT NULL)",
     "INSERT INTO ostinato_state SELECT 0 WHERE NOT EXISTS (SELECT * FROM ostinato_state)",
+    *LEASE_SCHEMA,
 )
 
 LOOKUP = "SELECT key, value, expires_at FROM ostinato_entries WHERE scope = ? AND digest = ?"

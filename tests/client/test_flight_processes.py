@@ -1,0 +1,136 @@
+"""Identical calls of several processes: one goes out, everybody is answered, whichever process is killed."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostinato.testing.emulator import Emulator, Reply
+from tests.client.askers import LEASE_S, Asker, asking, leader_of
+from tests.client.calls import LONG_S, until
+
+LOST = "APIConnectionError: the stream broke off: its leader was lost, and another answer began"
+
+
+@pytest.fixture(params=["disk"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Settings of a cache that processes share."""
+    return {"type": "disk", "cache_path_root": str(tmp_path), "lease_s": LEASE_S}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["threads", "tasks"])
+def test_four_processes_with_fifty_calls_each_pay_once(
+    asynchronous: bool, emulator: Emulator, settings: dict[str, Any], gate: threading.Event
+) -> None:
+    emulator.script(Reply(gate=gate))
+    with asking(emulator, settings, 4) as askers:
+        for asker in askers:
+            asker.asks("everybody", calls=50, asynchronous=asynchronous)
+        for asker in askers:
+            asker.is_on_the_way()
+        gate.set()
+        got = [one for asker in askers for one in asker.got()]
+
+    assert len(got) == 200
+    assert {one["error"] for one in got} == {None}
+    assert len({one["text"] for one in got}) == 1
+    assert len(emulator.calls) == 1
+    assert sorted(one["cost"] > 0 for one in got) == [*[False] * 199, True]
+
+
+@pytest.mark.parametrize("frozen_at", ["head", "middle"])
+def test_a_frozen_leader_is_taken_over_and_answers_its_own_reader_when_it_wakes(
+    frozen_at: str, emulator: Emulator, settings: dict[str, Any], gate: threading.Event
+) -> None:
+    emulator.script(Reply(pieces=("one ", "two"), gates={0 if frozen_at == "head" else 2: gate}))
+    emulator.script(Reply(pieces=("uno ", "dos")))
+    with asking(emulator, settings, 2) as askers:
+        for asker in askers:
+            asker.asks("frozen")
+        emulator.wait_for_calls(1, LONG_S)
+        frozen = leader_of(emulator, askers)
+        for asker in askers:
+            asker.says("on_the_way" if frozen_at == "head" else "began")
+        frozen.freeze()
+        emulator.wait_for_calls(2, LONG_S)
+        [other] = [asker for asker in askers if asker is not frozen]
+        [theirs] = other.got()
+        gate.set()
+        frozen.thaw()
+        [own] = frozen.got()
+        other.asks("frozen")
+        [stored] = other.got()
+
+    assert own["text"] == "one two"
+    if frozen_at == "head":
+        assert theirs["text"] == stored["text"] == "uno dos"
+    else:
+        assert (theirs["text"], theirs["error"]) == ("one ", LOST)
+        assert stored["text"] != "one two"
+
+
+class Killing:
+    """Runs in which the leader is killed at a random moment; the processes that live on are asked again."""
+
+    def __init__(self, emulator: Emulator, askers: list[Asker], settings: dict[str, Any], seed: int) -> None:
+        self.emulator = emulator
+        self.askers = askers
+        self.settings = settings
+        self.dice = random.Random(seed)
+        self.fates: set[str] = set()
+
+    def run(self, number: int) -> None:
+        emulator, dice = self.emulator, self.dice
+        before = len(emulator.calls)
+        pieces = tuple(f"{number}-{index} " for index in range(12))
+        for call in ("a", "b"):
+            words = tuple(call + piece for piece in pieces)
+            emulator.script(Reply(pieces=words, first_byte_delay_s=0.02, chunk_delay_s=0.005))
+        for asker in self.askers:
+            asker.asks(f"run {number}", calls=3, asynchronous=bool(dice.getrandbits(1)))
+        until(lambda: len(emulator.calls) > before)
+        victim = leader_of(emulator, self.askers, before)
+        threading.Event().wait(dice.random() * 0.12)
+        victim.kill()
+        self.askers.remove(victim)
+        for asker in self.askers:
+            self.check(asker.got(), pieces)
+        assert len(emulator.calls) - before <= 2, "a killed leader costs one call more at most"
+        emulator.reset()
+        fresh = Asker(emulator, self.settings)
+        fresh.says("ready")
+        self.askers.append(fresh)
+
+    def check(self, got: list[dict[str, Any]], pieces: tuple[str, ...]) -> None:
+        wholes = ["".join(call + piece for piece in pieces) for call in ("a", "b")]
+        for one in got:
+            if one["error"] is None:
+                assert one["text"] in wholes
+                self.fates.add("first" if one["text"] == wholes[0] else "second")
+            else:
+                assert one["error"] == LOST
+                assert any(whole.startswith(one["text"]) for whole in wholes)
+                self.fates.add("lost")
+
+
+def kill_leaders(emulator: Emulator, settings: dict[str, Any], runs: int) -> set[str]:
+    with asking(emulator, settings, 3) as askers:
+        killing = Killing(emulator, askers, settings, seed=runs)
+        for number in range(runs):
+            killing.run(number)
+        return killing.fates
+
+
+def test_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(emulator: Emulator, settings: dict[str, Any]) -> None:
+    assert kill_leaders(emulator, settings, 4)
+
+
+@pytest.mark.soak
+def test_two_hundred_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(
+    emulator: Emulator, settings: dict[str, Any]
+) -> None:
+    assert kill_leaders(emulator, settings, 200) == {"first", "second", "lost"}
