@@ -11,7 +11,8 @@ pytest.register_assert_rewrite("ostinato.testing.store_suite")
 
 from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
-from ostinato.testing.store_suite import MEBIBYTE, StoreSuite  # noqa: E402
+from ostinato.testing.store_crowd import MEBIBYTE  # noqa: E402
+from ostinato.testing.store_suite import StoreSuite  # noqa: E402
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster, version  # noqa: E402
 
 PATIENT = {"timeout_ms": 10_000}

@@ -163,6 +163,25 @@ class Cache(Contents):
             **settings,
         )
 
+    @classmethod
+    def tiered(cls, fast: Cache | Store, shared: Cache | Store, **settings: Any) -> Self:
+        """Return a cache that keeps in `fast` what it finds in `shared`: any two caches or stores.
+
+        Namespace, seed, ttl and `scope` are those of a shared cache, unless given. A removal reaches both tiers
+        at once, and the fast tier of every other process within a second.
+
+        Raises: ConfigurationError: the shared cache encrypts, and no `encryption_key` is given here.
+        """
+        from ostinato.caching.stores.tiered import TieredStore
+
+        if isinstance(shared, Cache):
+            if shared.shelf.seal is not None and settings.get("encryption_key") is None:
+                raise ConfigurationError("the shared cache is encrypted: give its encryption_key here, too")
+            own = {"namespace": shared.namespace, "cache_seed": shared.scope.seed or None, "ttl": shared.ttl}
+            settings = {**own, "scope": "credential" if shared.per_account else "cache", **settings}
+        tiers = (tier.store if isinstance(tier, Cache) else tier for tier in (fast, shared))
+        return cls("tiered", store=TieredStore(*tiers, clock=settings.get("clock", time.time)), **settings)
+
     # What a call asks.
 
     def caches(self, kind: str) -> bool:

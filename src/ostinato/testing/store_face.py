@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ostinato.caching.stores.contract import Store
+from ostinato.caching.stores.contract import Dating, Found, Store
 
 Kind = Literal["sync", "async"]
 KINDS: tuple[Kind, ...] = ("sync", "async")
@@ -31,6 +31,12 @@ class Face:
         if self._runner is None:
             return self.store.get(key)
         return self._runner.run(self.store.aget(key))
+
+    def find(self, key: bytes) -> Found | None:
+        assert isinstance(self.store, Dating)
+        if self._runner is None:
+            return self.store.find(key)
+        return self._runner.run(self.store.afind(key))
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if self._runner is None:

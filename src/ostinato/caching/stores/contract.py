@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class Store(Protocol):
@@ -61,3 +61,25 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Flush, and give back what is open."""
+
+
+Found = tuple[bytes, float | None]
+"""A value, and the seconds that it has yet to live, None: until evicted."""
+
+
+@runtime_checkable
+class Dating(Protocol):
+    """A store that says how long an entry has yet to live, so that another may keep it as long."""
+
+    def find(self, key: bytes) -> Found | None:
+        """Return what `get` returns, and for how long it holds."""
+
+    async def afind(self, key: bytes) -> Found | None:
+        """Return what `aget` returns, and for how long it holds."""
+
+
+def found_until(value: bytes, expires_at: float | None, now: float) -> Found | None:
+    """Return what is found of an entry that ends at `expires_at`, by the clock of `now`."""
+    if expires_at is None:
+        return value, None
+    return (value, expires_at - now) if now < expires_at else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ostinato.caching.stores.behind import Behind
+from ostinato.caching.stores.contract import Found, found_until
 from ostinato.caching.stores.cosmos_account import CONTAINER, DATABASE, Account
 from ostinato.caching.stores.cosmos_container import Container
 from ostinato.caching.stores.cosmos_items import ENTRIES, Item, fits, key_of, value_of
@@ -19,7 +20,6 @@ from ostinato.errors import ConfigurationError, StoreError, warn
 
 TIMEOUT_MS = 1000.0
 SETTINGS = ("connection_string", "database_id", "container_id", "client", "timeout_ms")
-Found = tuple[bytes, float | None]
 _GONE = 0.0
 """When what is to be removed expired."""
 
@@ -168,10 +168,7 @@ class CosmosStore:
         return None if value is None else self._alive(value, item.get("expires_at"))
 
     def _alive(self, value: bytes, expires_at: float | None) -> Found | None:
-        if expires_at is None:
-            return value, None
-        left_s = expires_at - self._clock()
-        return (value, left_s) if left_s > 0 else None
+        return found_until(value, expires_at, self._clock())
 
     def _refuse(self, size: int) -> None:
         self._too_large += 1

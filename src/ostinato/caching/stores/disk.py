@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, TypeVarTuple
 
+from ostinato.caching.stores.contract import Found, found_until
 from ostinato.caching.stores.disk_file import CacheFile
 from ostinato.caching.stores.disk_leases import DiskLeases
 from ostinato.caching.stores.disk_writer import MARKS, Writer
@@ -111,6 +112,16 @@ class DiskStore:
             front.touched.add(key)
         return value
 
+    def find(self, key: bytes) -> Found | None:
+        value = self.get(key)
+        if value is None:
+            return None
+        waiting = self._front.pending.get(key)
+        if waiting is not None:
+            return found_until(*waiting, self._clock())
+        row = self._file.fetch(LOOKUP, integers_of(key))
+        return None if row is None else found_until(value, row[2], self._clock())
+
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if len(value) > self.max_bytes or len(value) > LARGEST_BYTES:
             self.delete(key)
@@ -189,6 +200,9 @@ class DiskStore:
 
     async def aget(self, key: bytes) -> bytes | None:
         return self.get(key)
+
+    async def afind(self, key: bytes) -> Found | None:
+        return self.find(key)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if len(value) > self.max_bytes or len(value) > LARGEST_BYTES:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ostinato.caching.stores.contract import Found, found_until
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.errors import ConfigurationError
 
@@ -61,6 +62,13 @@ class MemoryStore:
             self._expire(key, entry)
             return None
         return entry
+
+    def find(self, key: bytes) -> Found | None:
+        entry = self._table.get(key)
+        value = self.get(key)
+        if value is None:
+            return None
+        return found_until(value, entry[1] if isinstance(entry, tuple) else None, self._clock())
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         self.set_until(key, value, None if ttl_s is None else self._clock() + ttl_s)
@@ -126,6 +134,9 @@ class MemoryStore:
 
     async def aget(self, key: bytes) -> bytes | None:
         return self.get(key)
+
+    async def afind(self, key: bytes) -> Found | None:
+        return self.find(key)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         self.set(key, value, ttl_s)

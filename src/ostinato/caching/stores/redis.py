@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.behind import Behind
+from ostinato.caching.stores.contract import Found, found_until
 from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_near import Near
 from ostinato.caching.stores.redis_refusal import refusal
@@ -83,9 +84,19 @@ class RedisStore:
             if value is not None:
                 return value
             epoch, asked_at = near.epoch, self._clock()
-            replies = self._node.ask_all(_found_and_left(name), 2, monotonic() + self._timeout_s)
+            replies = self._node.ask_all(_value_and_left(name), 2, monotonic() + self._timeout_s)
             return _kept(near, key, replies, asked_at, epoch)
         return _value(self._ask(name, pack("GET", name), monotonic() + self._timeout_s))
+
+    def find(self, key: bytes) -> Found | None:
+        waiting = self._behind.find(key)
+        if waiting is not None:
+            return found_until(*waiting, self._clock())
+        name, deadline = self._prefix + key, monotonic() + self._timeout_s
+        replies = self.servers.node_of(name).ask_all(_value_and_left(name), 2, deadline)
+        if self.servers.redirected(replies[0]):
+            replies = [self._ask(name, pack(word, name), deadline) for word in ("GET", "PTTL")]
+        return _dated(replies)
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if len(value) > self.settings.max_value_bytes:
@@ -156,9 +167,20 @@ class RedisStore:
             if value is not None:
                 return value
             epoch, asked_at = near.epoch, self._clock()
-            replies = await self._node.aask_all(_found_and_left(name), 2, monotonic() + self._timeout_s)
+            replies = await self._node.aask_all(_value_and_left(name), 2, monotonic() + self._timeout_s)
             return _kept(near, key, replies, asked_at, epoch)
         return _value(await self._aask(name, pack("GET", name), monotonic() + self._timeout_s))
+
+    async def afind(self, key: bytes) -> Found | None:
+        waiting = self._behind.find(key)
+        if waiting is not None:
+            return found_until(*waiting, self._clock())
+        name, deadline = self._prefix + key, monotonic() + self._timeout_s
+        node = await self.servers.anode_of(name, deadline)
+        replies = await node.aask_all(_value_and_left(name), 2, deadline)
+        if self.servers.redirected(replies[0]):
+            replies = [await self._aask(name, pack(word, name), deadline) for word in ("GET", "PTTL")]
+        return _dated(replies)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         self.set(key, value, ttl_s)
@@ -204,18 +226,30 @@ class RedisStore:
         return value if expires_at is None or self._clock() < expires_at else None
 
 
-def _found_and_left(name: bytes) -> bytes:
+def _value_and_left(name: bytes) -> bytes:
     """Return the question for a value and for how long it lives: one round trip."""
     return pack("GET", name) + pack("PTTL", name)
 
 
 def _kept(near: Near, key: bytes, replies: list[Any], asked_at: float, epoch: int) -> bytes | None:
     """Return what was found under `key`, kept near for as long as it lives."""
-    value, left_ms = _value(replies[0]), replies[1]
-    if value is not None and isinstance(left_ms, int) and left_ms >= -1:
-        # The server counts on from when it answered, which was after it was asked.
-        near.fill(key, value, None if left_ms == -1 else asked_at + left_ms / 1000, epoch)
+    found = _dated(replies)
+    if found is None:
+        return None
+    value, left_s = found
+    # The server counts on from when it answered, which was after it was asked.
+    near.fill(key, value, None if left_s is None else asked_at + left_s, epoch)
     return value
+
+
+def _dated(replies: list[Any]) -> Found | None:
+    """Return the value, and the seconds it has yet to live: none when the server may not be asked for them."""
+    value, left_ms = _value(replies[0]), replies[1]
+    if value is None:
+        return None
+    if left_ms == -1:
+        return value, None
+    return value, left_ms / 1000 if isinstance(left_ms, int) and left_ms > 0 else 0.0
 
 
 def _value(reply: Any) -> bytes | None:

@@ -89,6 +89,10 @@ class Cluster:
         slot = slot_of(key)
         return self._slots[slot] or self._find(slot, monotonic() + self._settings.timeout_s)
 
+    async def anode_of(self, key: bytes, deadline: float) -> Node:
+        slot = slot_of(key)
+        return self._slots[slot] or await self._afind(slot, deadline)
+
     def nodes(self, deadline: float) -> list[Node]:
         self._wait_for_map(deadline)
         return list(dict.fromkeys(node for node in self._slots if node is not None))

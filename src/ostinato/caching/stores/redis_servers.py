@@ -35,6 +35,9 @@ class Servers(Protocol):
     def node_of(self, key: bytes) -> Node:
         """Return the server of `key`, as far as is known."""
 
+    async def anode_of(self, key: bytes, deadline: float) -> Node:
+        """Return the server of `key`, as far as is known."""
+
     def nodes(self, deadline: float) -> list[Node]:
         """Return the servers that hold keys."""
 
@@ -68,6 +71,9 @@ class Single:
         return await self.node.aask(packed, deadline, again=again)
 
     def node_of(self, key: bytes) -> Node:
+        return self.node
+
+    async def anode_of(self, key: bytes, deadline: float) -> Node:
         return self.node
 
     def nodes(self, deadline: float) -> list[Node]:
