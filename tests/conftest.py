@@ -86,8 +86,11 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_state_left_behind() -> Iterator[None]:
-    """Put the process-wide settings back, and close the connections of the process-wide client."""
+    """Put the process-wide settings back, and close the connections and caches that the process holds."""
     yield
+    seeds = sys.modules.get("ostinato.agents.seeds")
+    if seeds is not None:
+        seeds.close_seed_caches()
     ostinato = sys.modules.get("ostinato")
     if ostinato is not None:
         ostinato.cache = None  # type: ignore[attr-defined]

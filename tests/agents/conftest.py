@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ostinato.agents import ConversableAgent, OpenAIWrapper
-from ostinato.agents.seeds import close_seed_caches
 from ostinato.testing.emulator import Emulator
 
 
@@ -22,11 +21,10 @@ def openai(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Stand in an empty folder, and leave no cache open."""
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Stand in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    close_seed_caches()
+    return tmp_path
 
 
 def create_sync(wrapper: OpenAIWrapper, **config: Any) -> Any:

@@ -39,12 +39,10 @@ def account() -> Iterator[CosmosEmulator]:
 
 
 @pytest.fixture(autouse=True)
-def script(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def script(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Stand in an empty folder, with OpenAI at the emulator."""
     monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
     monkeypatch.chdir(tmp_path)
-    yield
-    close_seed_caches()
 
 
 def block(*parts: str) -> str:

@@ -11,7 +11,6 @@ from ostinato.records import Answer, Chunk, Completion
 from ostinato.wire.openai_chat.fold import OpenAIFold
 from ostinato.wire.openai_chat.response import parse
 
-
 _KNOWN = [(slot.__get__, slot.__set__) for slot in map(vars(Answer).get, Answer.__slots__) if slot is not None]
 """Reads and writes of what an answer knows of itself, past the detour that a record's attributes take."""
 

@@ -19,6 +19,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from functools import wraps
+from types import FunctionType
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -156,4 +157,4 @@ _descriptions: WeakKeyDictionary[Callable[..., Any], Callable[..., Steps[Any]]] 
 
 def described(function: Callable[..., Any]) -> Callable[..., Steps[Any]] | None:
     """Return the description that `function` carries out, or None for one of the user's own."""
-    return _descriptions.get(function)
+    return _descriptions.get(function) if isinstance(function, FunctionType) else None
