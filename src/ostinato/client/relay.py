@@ -24,7 +24,7 @@ from ostinato.client.embeddings import EmbeddingCall
 from ostinato.client.passage import Passage
 from ostinato.client.request import chat_parts, key_scope
 from ostinato.client.telling import Form, tell_entry, tell_flight, teller_of
-from ostinato.client.way import Way, way_to
+from ostinato.client.way import ASKED, Way, way_to
 from ostinato.errors import BadRequestError, ConfigurationError, OstinatoError
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def reading(body: Json) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        if "cache_control_injection_points" in body:
+        if not ASKED.isdisjoint(body):
             raise BadRequestError(error.message) from None
         raise
     except OstinatoError:

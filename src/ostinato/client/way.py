@@ -20,6 +20,8 @@ _OWN = frozenset(
 )
 """What a deployment says of the way to it, beside what its address takes."""
 _POINTS = "cache_control_injection_points"
+ASKED = frozenset({_POINTS, "prompt_caching", "cache_seed"})
+"""Settings of ours that are a client's to choose."""
 _TAKES_BETAS = frozenset({"anthropic", "bedrock"})
 _BOTH_APIS = frozenset({"openai", "azure"})
 """Vendors that speak chat and the Responses API for the same models: who asks in one of them is answered in it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from ostinato.client.route import is_ours
+from ostinato.client.way import ASKED
 from ostinato.errors import BadRequestError, PermissionDeniedError
 from ostinato.gateway.models import Alias
 
@@ -22,8 +23,6 @@ CREDENTIALS = frozenset({"api_key", "api_base", "base_url", "extra_headers"})
 """What a request may carry where that is allowed."""
 _REFUSED = re.compile(r"api_version|extra_(body|query)|organization|(aws|azure|vertex|gcp)_\w+")
 """What else says where a call goes or what it is, beside its model."""
-_ASKED = frozenset({"cache_control_injection_points", "prompt_caching", "cache_seed"})
-"""Settings of ours that are the client's to choose."""
 
 _MAX_AGE = re.compile(r"\s*(\d{1,10})\s*")
 
@@ -81,7 +80,7 @@ def take_credentials(body: Json, alias: Alias, caller: Caller) -> Alias:
 
 
 def _is_setting(name: str) -> bool:
-    return is_ours(name) and name not in _ASKED
+    return is_ours(name) and name not in ASKED
 
 
 def _with(deployment: Deployment, brought: Mapping[str, Any], *, moved: bool) -> Deployment:

@@ -20,7 +20,7 @@ PER_BLOCK = 4
 """Tokens around each message, tool or block."""
 IMAGE = 1600
 """The most that one image costs: https://platform.claude.com/docs/en/build-with-claude/vision (read 2026-11-24)."""
-_DATA = frozenset({"image", "document", "file"})
+_DATA = ("image", "document", "file")
 
 
 async def count_tokens(service: Service, exchange: Exchange) -> None:
