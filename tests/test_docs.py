@@ -18,8 +18,10 @@ import pytest
 from ostinato import errors
 from ostinato.caching import policy
 from ostinato.caching.cache import Cache
+from ostinato.caching.stores import redis_settings
 from ostinato.cli.main import cli
 from ostinato.testing.emulator import Emulator, Reply
+from tests.stores.redis_server import RedisServer, binaries
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -63,10 +65,20 @@ def _reader(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.bedrock_url)
 
 
+@pytest.fixture
+def _redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the environment name a Redis."""
+    with RedisServer(binaries()[0]) as server:
+        monkeypatch.setenv("REDIS_URL", server.url)
+        yield
+
+
 @pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize("page", [page for page in PAGES if next(snippets(page, "python"), None)], ids=named)
-def test_the_snippets_of_a_page_run_in_order(page: Path) -> None:
+def test_the_snippets_of_a_page_run_in_order(page: Path, request: pytest.FixtureRequest) -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
+    if page.name == "redis.md":
+        request.getfixturevalue("_redis")
 
     for snippet in snippets(page, "python"):
         code = compile(snippet.code, page, "exec", dont_inherit=True)
@@ -170,6 +182,16 @@ def test_every_control_and_mode_of_the_cache_is_documented() -> None:
 def test_every_setting_and_counter_of_the_cache_is_documented() -> None:
     page = (ROOT / "docs" / "response-cache.md").read_text(encoding="utf-8")
     names = {*inspect.signature(Cache).parameters, *Cache.memory().stats()}
+
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_every_setting_variable_and_counter_of_redis_is_documented() -> None:
+    page = (ROOT / "docs" / "redis.md").read_text(encoding="utf-8")
+    settings = (*redis_settings.OURS, *redis_settings.PLACES, *redis_settings.SAME, *redis_settings.SENTINEL)
+    with Cache.redis("redis://127.0.0.1:1", near_bytes=1) as cache:
+        counters = cache.stats()["store"]
+    names = {*settings, *redis_settings.ENVIRONMENT, *counters, *counters["near"]}
 
     assert {name for name in names if f"`{name}`" not in page} == set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -39,10 +40,19 @@ def _packaged() -> str | None:
     return str(get_binary_path())
 
 
+@functools.cache
 def version(path: str) -> str:
     """Return what a server calls itself, as `Redis 7.0.15`."""
     words = subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout.split()
     return f"{words[0]} {words[2].removeprefix('v=')}"
+
+
+@functools.cache
+def speaks_tls(path: str) -> bool:
+    """Return whether a server was built for it: one that was ends over the certificate, one that was not before."""
+    words = [path, "--port", "0", "--tls-port", str(free_port()), "--tls-cert-file", "/nowhere"]
+    told = subprocess.run(words, check=False, capture_output=True)
+    return not any(text in told.stdout + told.stderr for text in (b"ad directive", b"Failed finding TLS support"))
 
 
 def free_port(low: int = 15000, high: int = 29000) -> int:
@@ -74,7 +84,7 @@ class RedisServer:
         self.password = password
         self.port = port or free_port()
         self.folder = tempfile.TemporaryDirectory(prefix="ostinato-redis-")
-        self._options = {
+        self.options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
             "save": "",
@@ -97,7 +107,7 @@ class RedisServer:
         return {"host": "127.0.0.1", "port": self.port, "password": self.password}
 
     def start(self) -> Self:
-        words = [word for name, value in self._options.items() for word in (f"--{name}", value)]
+        words = [word for name, value in self.options.items() for word in (f"--{name}", value)]
         process = subprocess.Popen(
             [self.binary, *self._arguments, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

@@ -13,7 +13,16 @@ from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
 from ostinato.testing.store_crowd import MEBIBYTE  # noqa: E402
 from ostinato.testing.store_suite import StoreSuite  # noqa: E402
-from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster, version  # noqa: E402
+from tests.stores.redis_server import (  # noqa: E402
+    PASSWORD,
+    RedisServer,
+    binaries,
+    certificate,
+    cluster,
+    free_port,
+    speaks_tls,
+    version,
+)
 
 PATIENT = {"timeout_ms": 10_000}
 """A machine that is busy with other tests may be slow; nothing here waits for a server that is not there."""
@@ -52,6 +61,34 @@ class TestRedisStore(StoreSuite):
         super().pass_time(seconds)
         for server in self.servers:
             server.pass_time(seconds)
+
+
+@pytest.fixture(scope="class", params=[path for path in binaries() if speaks_tls(path)], ids=version)
+def hidden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    cert, key = certificate(tmp_path_factory.mktemp("tls"))
+    with RedisServer(
+        request.param,
+        password=PASSWORD,
+        maxmemory=str(16 * MEBIBYTE),
+        maxmemory_policy="allkeys-lru",
+        tls_port=str(free_port()),
+        tls_cert_file=str(cert),
+        tls_key_file=str(key),
+        tls_ca_cert_file=str(cert),
+        tls_auth_clients="no",
+    ) as running:
+        yield running
+
+
+class TestRedisStoreOverTls(TestRedisStore):
+    @pytest.fixture(autouse=True)
+    def _server(self, hidden: RedisServer) -> None:
+        self.servers = [hidden]
+
+    def place(self) -> dict[str, Any]:
+        options = self.servers[0].options
+        url = f"rediss://:{PASSWORD}@127.0.0.1:{options['tls-port']}"
+        return {"redis_url": f"{url}?ssl_ca_certs={options['tls-cert-file']}"}
 
 
 @pytest.fixture(scope="class", params=binaries(), ids=version)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,16 @@ from ostinato import Cache
 from ostinato.errors import StoreError
 from ostinato.testing.store_face import KINDS, Face, key_of
 from tests.stores.redis_cases import ended_well, fork, left, opened, stored
-from tests.stores.redis_server import PASSWORD, RedisServer, binaries, certificate, free_port, version, wait_until
+from tests.stores.redis_server import (
+    PASSWORD,
+    RedisServer,
+    binaries,
+    certificate,
+    free_port,
+    speaks_tls,
+    version,
+    wait_until,
+)
 
 
 @pytest.fixture(scope="module", params=binaries()[:1], ids=version)
@@ -34,13 +42,6 @@ def works(place: dict[str, Any]) -> None:
             face.set(key_of(kind), b"v")
             store.flush()
             assert face.get(key_of(kind)) == b"v"
-
-
-def speaks_tls(binary: str) -> bool:
-    """Return whether a server was built for it: one that was ends over the certificate, one that was not before."""
-    words = [binary, "--port", "0", "--tls-port", str(free_port()), "--tls-cert-file", "/nowhere"]
-    told = subprocess.run(words, check=False, capture_output=True)
-    return not any(text in told.stdout + told.stderr for text in (b"ad directive", b"Failed finding TLS support"))
 
 
 @pytest.mark.parametrize("binary", binaries(), ids=version)

@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -245,6 +246,18 @@ def test_a_user_who_may_not_track_goes_without(server: RedisServer, far: RedisSt
         wait_until(lambda: store.stats()["near"]["losses"])
         assert store.get(keys[0]) == b"value of " + keys[0]
         assert "may not do this" in store.stats()["near"]["problem"]
+
+
+def test_the_rights_that_the_documentation_lists_are_enough(server: RedisServer, far: RedisStore) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if line.startswith("ACL SETUSER"))
+    server.ask(*line.split())
+    keys = stored(far)
+    with opened({**server.settings, "username": "cache", "password": "password"}, **NEAR) as store:
+        warmed(store, keys)
+        assert store.delete(keys[0]) is True
+        assert store.clear() == 2
+        assert store.stats()["problem"] is None
 
 
 def test_a_cluster_has_no_near_cache() -> None:

@@ -118,7 +118,9 @@ def settings_of(name: str, *, may_be_new: bool = False) -> tuple[dict[str, Any],
                 raise click.UsageError(f"there is no cache in {place!r}; name its folder, as in disk:.cache/42")
             return {"type": "disk", "store": DiskStore(folder)}, folder.resolve().name
         case "redis" | "rediss" | "unix":
-            return {"type": "redis", "redis_url": name}, "42"
+            # A URL says all of its connection but, here, who asks: a command line is no place for a password.
+            who = {key: os.environ.get(f"REDIS_{key.upper()}") for key in ("username", "password")}
+            return {"type": "redis", "redis_url": name, **who}, "42"
         case "cosmos":
             database, _, container = place.partition("/")
             given = {"database_id": database, "container_id": container}
