@@ -31,7 +31,7 @@ def account() -> Iterator[CosmosEmulator]:
         yield running
 
 
-@pytest.fixture(params=["memory", "disk", "redis", "cosmos_db"])
+@pytest.fixture(params=["memory", "disk", "redis", "cosmos_db", "tiered"])
 def open_cache(request: pytest.FixtureRequest, folder: Path) -> Callable[[], Cache]:
     """Return what opens one cache of each kind again and again, as one process after another does."""
     seed = f"{request.node.name}"
@@ -44,9 +44,12 @@ def open_cache(request: pytest.FixtureRequest, folder: Path) -> Callable[[], Cac
         case "redis":
             url = request.getfixturevalue("redis_server").url
             return lambda: Cache.redis(redis_url=url, cache_seed=seed)
-        case _:
+        case "cosmos_db":
             connection = request.getfixturevalue("account").connection_string
             return lambda: Cache.cosmos_db(connection_string=connection, cache_seed=seed)
+        case _:
+            url = request.getfixturevalue("redis_server").url
+            return lambda: Cache.tiered(Cache.memory(), Cache.redis(redis_url=url, cache_seed=seed))
 
 
 class Person(UserProxyAgent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -76,6 +76,8 @@ class VendorClient:
     def ask(self, ask: Ask) -> Steps[Response]:
         """Ask, and return the answer; a streamed one is shown as it comes."""
         keywords = {**ask.deployment.settings, **ask.params, "sample_index": ask.sample_index}
+        if ask.deployment.names_tools and not keywords.get("tools"):
+            keywords["tools"] = spoken_of(ask.messages) or None
         mark = None
         if ask.cache is None:
             keywords["caching"] = False
@@ -120,6 +122,27 @@ class VendorClient:
     def used(response: Response) -> Used:
         """Return what an answer took."""
         return Used(response.get("model") or "", response._price, response.usage or {}, not response._paid_nothing)
+
+
+def spoken_of(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tools that a conversation speaks of, as far as it shows them: their names, in their order."""
+    names = {
+        call["function"]["name"]: None
+        for message in messages
+        for call in message.get("tool_calls") or ()
+        if call.get("function")
+    }
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": "A tool of somebody else's in this conversation. Do not call it.",
+                "parameters": {"type": "object", "properties": {}},
+            },
+        }
+        for name in names
+    ]
 
 
 class CustomClient:

@@ -54,6 +54,11 @@ class Deployment(msgspec.Struct, frozen=True):
     """`provider/name`."""
     settings: dict[str, Any]
     """Keywords of `completion` that hold for every call."""
+    names_tools: bool = False
+    """Whether the vendor wants a tool declared wherever the conversation speaks of it, also to who may not call it.
+
+    Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html (read 2026-11-22).
+    """
 
 
 def deployment_of(config: Mapping[str, Any]) -> Deployment:
@@ -82,7 +87,7 @@ def deployment_of(config: Mapping[str, Any]) -> Deployment:
     model = _model(config, settings)
     if not model.startswith("azure/"):
         settings.pop("api_version", None)
-    return Deployment(model, settings)
+    return Deployment(model, settings, names_tools=find_model(model).wire == "bedrock_converse")
 
 
 def _model(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
