@@ -69,7 +69,7 @@ def place(*vendors: str, more: str = CACHE + QUICK, params: str = "") -> Iterato
             base = emulator.base_url if vendor == "openai" else emulator.anthropic_url
             for name in ("m", f"m{index}"):
                 inner = f'model: {ROUTES[vendor]}, api_key: any, api_base: "{base}"{params}'
-                text += f"  - {{model_name: {name}, params: {{{inner}}}}}\n"
+                text += f"  - {{model_name: {name}, params: {{{inner}}}, model_info: {{id: {name}-{index}}}}}\n"
         serving = stack.enter_context(Serving(text + more))
         http = stack.enter_context(httpx2.Client(base_url=serving.url, timeout=30))
         yield Place(serving, http, emulators)
