@@ -139,6 +139,7 @@ def test_variables_that_the_file_sets_count_as_set() -> None:
         ("cache: {ttl: [1}\n", "c.yaml:4: this is no YAML"),
         ("  - model_name: x\n", "c.yaml:4: model 'x' needs litellm_params with a model"),
         ("  - params: {model: openai/x}\n", "c.yaml:4: a model needs a model_name"),
+        ("  - {model_name: x, params: {model: vllm/x}}\n", "provider 'vllm' needs an api_base here, or VLLM_BASE_URL"),
         ("  - {model_name: x, params: {model: opnai/x}}\n", "did you mean 'openai'?"),
         ("  - {model_name: x, params: {model: openai/*}}\n", "no '*' in 'x'"),
         ("  - {model_name: '*/*', params: {model: '*'}}\n", "one '*', not 2"),

@@ -83,6 +83,8 @@ class _Item:
         model = self._model(name)
         found = self._found(name, model)
         params = self._way(found)
+        if found is not None and found.provider.base_url is None and found.provider.auth != "aws":
+            self._require_base(found, params)
         weight, order = self._weight(), section.whole("order") or 0
         own, info = self._info.text("id"), self._info.rest()
         params |= self._prices(info, model)
@@ -124,6 +126,11 @@ class _Item:
             of_openai = {"openai-organization": organization} if organization else {}
             given["extra_headers"] = {**of_openai, **(headers or {}), **(given["extra_headers"] or {})}
         return {**self._usual, **{name: value for name, value in given.items() if value is not None}}
+
+    def _require_base(self, found: Found, params: Mapping[str, Any]) -> None:
+        if "api_base" not in params:
+            names = " or ".join(found.provider.base_env)
+            raise self._params.wrong(f"provider {found.provider.name!r} needs an api_base here, or {names}")
 
     def _base_of(self, found: Found | None) -> str | None:
         if found is None or found.provider.auth == "aws":
