@@ -12,10 +12,13 @@ from ostinato import (
     Cache,
     ReplayMissError,
 )
+from ostinato.caching.flight import Flight
 from ostinato.caching.flow import LookUp
 from ostinato.caching.moves import Open, Pull, Wait
 from ostinato.caching.record import Entry
-from tests.caching.rider import BODY, BODY_BYTES, Rider, chunk, riders
+from ostinato.caching.seat import Seat
+from ostinato.wire import find_wire
+from tests.caching.rider import BODY, BODY_BYTES, KEY, WIRE, Rider, chunk, riders
 
 
 def test_call_without_a_cache_opens_at_once() -> None:
@@ -163,3 +166,25 @@ def test_answer_that_is_none_to_keep_is_passed_on_and_not_stored(spoil: Callable
 
     assert leader.error is None
     assert (cache.counters.stored, cache.counters.rejected) == (0, 1)
+
+
+def test_an_entry_of_another_wire_that_lands_a_flight_is_read_in_that_wire() -> None:
+    flight = Flight(WIRE, shared=True)
+    reader = flight.attach()
+    assert reader is not None
+    move = flight.poll(reader)
+    assert isinstance(move, Open)
+    flight.found(move.token, Entry(KEY[8:], "chat", "anthropic", 0.0, b'{"type":"message"}'))
+
+    assert flight.wire is find_wire("anthropic")
+    assert flight.body() == {"type": "message"}
+
+
+def test_who_may_be_answered_in_another_wire_elsewhere_follows_no_other_process() -> None:
+    cache = Cache.memory()
+    seat = Seat(cache, cache.default, KEY, "chat", "openai_chat", "gpt-4o")
+    assert seat.shares
+
+    seat.alone = True
+
+    assert not seat.shares

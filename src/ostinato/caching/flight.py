@@ -26,6 +26,7 @@ import msgspec
 from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, Wait
 from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
+from ostinato.wire import find_wire
 
 if TYPE_CHECKING:
     from ostinato.caching.record import Entry
@@ -36,8 +37,7 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
-"""Stores a landed answer: its bytes, the same decoded, its cuts, its headers; under a lease, if there is one. It
-neither raises nor waits."""
+"""Stores a landed answer: bytes, the same decoded, cuts, headers, and the lease. It neither raises nor waits."""
 State = Literal[
     "unclaimed", "claiming", "following", "idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"
 ]
@@ -61,7 +61,7 @@ class Flight:
         self.sign: Callable[[OstinatoError], None] | None = None
         """What completes an error before anybody hears of it; whoever went upstream sets it."""
         self.origin: Any = None
-        """Whose answer it is, in terms of whoever went upstream and sets it: those who joined read it."""
+        """Whose answer it is; whoever goes upstream sets it, and those who joined read it."""
         self.home: object = None
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None
@@ -191,11 +191,12 @@ class Flight:
         return True
 
     def found(self, token: int, entry: Entry) -> None:
-        """Take the entry that was found in place of an answer; it is stored already."""
+        """Take the entry that was found in place of an answer, in whichever wire it is; it is stored already."""
         with self._lock:
             if token != self._token or self._state not in {"opening", "claiming"}:
                 return
             self._keep = self._owner = None
+            self.wire = self.wire if entry.wire == self.wire.name else find_wire(entry.wire)
             self._tape = Tape(self.wire)
             self.headers = entry.meta.get("headers")
             self._land(entry.body, _decode(entry.body), None if entry.cuts is None else _decode(entry.cuts))
@@ -304,10 +305,9 @@ class Flight:
             source, self.source = self.source, None
         if source is not None:
             source.close()
-        task = self.task
-        if task is not None and not task.done():
+        if self.task is not None and not self.task.done():
             try:
-                task.get_loop().call_soon_threadsafe(task.cancel)
+                self.task.get_loop().call_soon_threadsafe(self.task.cancel)
             except RuntimeError:
                 pass  # the loop has ended, and the task with it
 

@@ -30,6 +30,7 @@ class Seat:
     """One call in one cache."""
 
     __slots__ = (
+        "alone",
         "cache",
         "data_key",
         "kind",
@@ -50,6 +51,8 @@ class Seat:
         self.kind = kind
         self.wire = wire
         self.model = model
+        self.alone = False
+        """Whether other processes may ask for the same in another wire: then none follows another."""
         self.parts: Parts = []
         """The request in normal form, to be told apart by in replay mode."""
         self.request: Json | None = None
@@ -74,7 +77,7 @@ class Seat:
     @property
     def shares(self) -> bool:
         """Whether this call may lead for other processes, and follow them."""
-        return self.kind == "chat" and self.policy.read and self.policy.write
+        return self.kind == "chat" and self.policy.read and self.policy.write and not self.alone
 
     def claim(self, *, anew: bool) -> Standing:
         """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing.

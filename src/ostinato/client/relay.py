@@ -252,6 +252,7 @@ class Relay:
             self._known.put(ask.token, known, 300 + _size(ask.token))
         seat = Seat(cache, policy, store_key, "chat", wire.name, form.way.deployment.model)
         seat.parts = parts
+        seat.alone = any(self._way(ask.dialect, each).route.wire is not wire for each in ask.alias.deployments)
         if policy.keep_request:
             seat.request = request.built.body
         return seat
