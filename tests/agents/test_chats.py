@@ -215,6 +215,16 @@ def test_nested_chat_s_message_may_be_a_function(chat: Chat, emulator: Emulator)
     assert emulator.calls[0].body["messages"][-1]["content"] == "writer on herons"
 
 
+def test_nested_chat_without_a_message_is_held_only_in_the_first_place(chat: Chat, emulator: Emulator) -> None:
+    user, writer, (critic, editor) = nested()
+    chats = [{"recipient": agent, "max_turns": 1} for agent in (critic, editor)]
+    writer.register_nested_chats(chats, UserProxyAgent, position=0)
+    result = chat(user, writer, message="Write.", max_turns=1)
+
+    assert len(emulator.calls) == 1
+    assert contents(result)[1] == (critic.last_message(writer) or {})["content"]
+
+
 def test_nested_chats_that_cannot_be_are_refused() -> None:
     agent = ConversableAgent("a", llm_config=LLM)
     with pytest.raises(ConfigurationError, match="chat_id"):

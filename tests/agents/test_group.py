@@ -93,15 +93,19 @@ def test_whole_group_replays(chat: Chat, emulator: Emulator) -> None:
     assert len(emulator.calls) == calls
 
 
-def test_draw_differs_with_the_sample(chat: Chat) -> None:
+def test_draw_differs_with_the_sample_alone_and_is_repeated(chat: Chat) -> None:
     cache = Cache.memory()
-    ways = set()
-    for index in range(12):
-        user, manager = group("random")
-        chat(user, manager, message="hello", cache=cache, sample_index=index)
-        ways.add(tuple(spoken(manager)))
 
-    assert len(ways) > 1
+    def way(index: int) -> tuple[str, ...]:
+        mute = [ConversableAgent(name, human_input_mode="NEVER", default_auto_reply="yes") for name in NAMES]
+        manager = GroupChatManager(GroupChat(mute, max_round=6, speaker_selection_method="random"))
+        chat(mute[0], manager, message="hello", cache=cache, sample_index=index)
+        return tuple(spoken(manager))
+
+    ways = [way(index) for index in range(12)]
+
+    assert len(set(ways)) > 1
+    assert [way(index) for index in range(12)] == ways
 
 
 # Who may speak.

@@ -219,6 +219,19 @@ def test_recorded_input_belongs_to_what_led_to_it(chat: Chat, person: Any) -> No
     assert len(somebody.prompts) == 3
 
 
+def test_recorded_input_of_another_draw_is_another(chat: Chat, person: Any) -> None:
+    cache = Cache.memory()
+    somebody = person("one", "two")
+    begun = []
+    for sample in (0, 1, 0, 1):
+        user, helper = agents("NEVER")
+        result = chat(user, helper, max_turns=1, cache=cache, record_human_input=True, sample_index=sample)
+        begun.append(contents(result)[0])
+
+    assert begun == ["one", "two", "one", "two"]
+    assert len(somebody.prompts) == 2
+
+
 def test_two_equal_questions_get_each_its_answer(chat: Chat, person: Any) -> None:
     """Nothing was said between them, so only their order tells them apart."""
     cache = Cache.memory()
@@ -244,17 +257,18 @@ def test_two_equal_questions_get_each_its_answer(chat: Chat, person: Any) -> Non
 
 def test_replay_asks_nobody(chat: Chat, person: Any) -> None:
     store = Cache.memory().store
-    somebody = person("exit")
+    somebody = person("exit", "exit")
 
     def hold(message: str, mode: Any) -> Any:
         user, helper = agents()
         return chat(user, helper, message=message, cache=Cache(store=store, mode=mode), record_human_input=True)
 
     hold("hello", "record")
+    hold("hello", "record")
     assert hold("hello", "replay").human_input == ["exit"]
     with pytest.raises(ReplayMissError):
         hold("good day", "replay")
-    assert len(somebody.prompts) == 1
+    assert len(somebody.prompts) == 2  # recorded twice, replayed without
 
 
 def test_replay_without_a_record_of_what_a_person_said_is_an_error(chat: Chat, person: Any) -> None:

@@ -90,6 +90,19 @@ def test_identical_chats_at_once_are_paid_once(emulator: Emulator) -> None:
     assert sum(paid) == pytest.approx(results[0].cost["usage_including_cached_inference"]["total_cost"])
 
 
+def test_identical_streams_at_once_are_paid_once(emulator: Emulator) -> None:
+    wrapper = OpenAIWrapper(**LLM)
+
+    async def run() -> list[Any]:
+        return list(await asyncio.gather(*(wrapper.acreate(messages=HELLO, stream=True) for _ in range(CHATS))))
+
+    answers = asyncio.run(run())
+
+    assert len(emulator.calls) == 1
+    assert [answer.cost > 0 for answer in answers].count(True) == 1
+    assert (wrapper.actual_usage_summary or {})["total_cost"] == pytest.approx(max(answer.cost for answer in answers))
+
+
 def test_chat_that_a_tool_holds_is_inside_the_chat_that_called_it(emulator: Emulator) -> None:
     inner_cost: list[Any] = []
 

@@ -91,6 +91,7 @@ def test_client_of_one_s_own_replays_and_records(create: Create) -> None:
     create(asked, messages=HELLO, cache=Cache(store=store, mode="record"))
     again = create(asked, messages=HELLO, cache=Cache(store=store, mode="record"))
 
+    assert (again.cache_hit, again.choices[0].message.content) == (False, "polly 2")
     assert create(asked, messages=HELLO, cache=Cache(store=store, mode="replay")) == again
     with pytest.raises(ReplayMissError):
         create(asked, messages=HELLO, n=5, cache=Cache(store=store, mode="replay"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.agents.chat import carryover_text
 from ostinato.agents.show import show_new_chat
-from ostinato.agents.steps import Do, Steps, twins
+from ostinato.agents.steps import Do, Steps, arun, run
 from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Chat = dict[str, Any]
 """The keywords of `initiate_chat`, with `sender` and `recipient`, and those of this module."""
 
 
-def _in_order(chat_queue: Iterable[Mapping[str, Any]]) -> Steps[list[ChatResult]]:
+def in_order(chat_queue: Iterable[Mapping[str, Any]]) -> Steps[list[ChatResult]]:
     """Hold chats one after another, and return what each was.
 
     A chat is the keywords of `initiate_chat` with `sender` and `recipient`; the summaries of those before it are its
@@ -51,8 +51,9 @@ def _carryover_of(chat: Chat) -> list[Any]:
     return [carryover] if isinstance(carryover, str) else list(carryover)
 
 
-initiate_chats, _ = twins(_in_order, "initiate_chats")
-in_order = _in_order
+def initiate_chats(chat_queue: Iterable[Mapping[str, Any]]) -> list[ChatResult]:
+    """Hold chats one after another, and return what each was; see `in_order`."""
+    return run(in_order(chat_queue))
 
 
 async def a_initiate_chats(chat_queue: Iterable[Mapping[str, Any]]) -> dict[Any, ChatResult]:
@@ -63,8 +64,6 @@ async def a_initiate_chats(chat_queue: Iterable[Mapping[str, Any]]) -> dict[Any,
 
     Raises: ConfigurationError: an id stands there twice, is not there, or chats wait for each other in a circle.
     """
-    from ostinato.agents.steps import arun
-
     queue = _checked(chat_queue)
     by_id = {chat.setdefault("chat_id", position): chat for position, chat in enumerate(queue)}
     if len(by_id) < len(queue):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -156,8 +157,6 @@ class ConversableAgent(ToolUser):
 
     async def a_get_human_input(self, prompt: str) -> str:
         """Return what a person answers to `prompt`, without holding up whatever else is awaited."""
-        import asyncio
-
         return await asyncio.to_thread(self.get_human_input, prompt)
 
     # Chats.

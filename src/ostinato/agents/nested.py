@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.agents.chats import Chat, a_initiate_chats, in_order
 from ostinato.agents.memory import Message
-from ostinato.agents.steps import Call, Steps, twins
+from ostinato.agents.steps import Call, Steps, arun, twins
 from ostinato.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def _side_by_side(queue: list[Chat]) -> Callable[..., Any]:
     async def nested_reply(
         recipient: Agent, messages: list[Message] | None = None, sender: Agent | None = None, config: Any = None
     ) -> tuple[bool, Any]:
-        from ostinato.agents.steps import arun
-
         chats = await arun(chats_to_hold(queue, recipient, messages or [], sender, config))
         results = await a_initiate_chats(chats)
         return True, results[chats[-1]["chat_id"]].summary if chats else None
