@@ -32,11 +32,21 @@ def limit_marks(body: Json) -> Json:
 
 
 def keyed_body(body: Json) -> Json:
-    """Return `body` without the paths that are no part of a key."""
+    """Return `body` without the paths that are no part of a key.
+
+    A tool that says it is a custom one is one that does not say what it is.
+    """
     keyed = {name: value for name, value in body.items() if name not in UNKEYED}
     for path in mark_paths(body):
         keyed = _without(keyed, path)
+    tools = keyed.get("tools")
+    if isinstance(tools, list) and any(map(_says_custom, tools)):
+        keyed["tools"] = [_without(tool, ("type",)) if _says_custom(tool) else tool for tool in tools]
     return keyed
+
+
+def _says_custom(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "custom"
 
 
 def mark_paths(body: Json) -> list[Path]:
