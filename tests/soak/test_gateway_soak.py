@@ -8,7 +8,7 @@ from tests.soak.gateway_soak import KINDS, soak
 
 
 def test_requests_of_all_kinds_get_what_they_should(tmp_path: Path) -> None:
-    outcome = soak(tmp_path, 1500)
+    outcome = soak(tmp_path, 1000)
 
     assert outcome.wrong == [], str(outcome)
     assert set(outcome.seen) == set(KINDS)
