@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ostinato import APIConnectionError, AuthenticationError, ServiceUnavailableError
-from ostinato.caching import load
 from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.stores.leases import Lead
@@ -322,9 +319,9 @@ def test_an_answer_is_given_up_when_the_store_stays_away() -> None:
     assert machine.processes[0].cache.counters.stored == 0
 
 
-def test_who_follows_a_stream_that_is_too_long_for_the_store_asks_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load, "LIVE_BYTES", 300)
+def test_who_follows_a_stream_that_is_too_long_for_the_store_asks_for_itself() -> None:
     machine, leader, [follower] = leading_and_following()
+    machine.store.leases.live_bytes = 300
     leader.ride.streams = True
     leader.opens()
     leader.pulls(*ANSWER[:2], chunk("c" * 300), ANSWER[2], b"[DONE]")

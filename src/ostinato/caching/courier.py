@@ -82,9 +82,8 @@ class Courier:
         """Tell what is due. Return the seconds until more is, None when nothing is under way."""
         with self._telling:
             now = self._monotonic()
-            lease_s = self._leases.lease_s
             loads = list(self._loads.values())
-            told = [(load, report) for load in loads if (report := load.report(now, lease_s, self._stall_s))]
+            told = [(load, report) for load in loads if (report := load.report(now, self._leases, self._stall_s))]
             unwanted, self._unwanted = self._unwanted, []
             if told or unwanted:
                 try:

@@ -12,7 +12,7 @@ from ostinato.errors import as_ours
 
 if TYPE_CHECKING:
     from ostinato.caching.leased_flight import LeasedFlight, Told
-    from ostinato.caching.stores.leases import Lead
+    from ostinato.caching.stores.leases import Lead, Leases
 
 GATHER_S = 0.005
 """How long events are gathered for those who follow; the first goes at once."""
@@ -20,8 +20,6 @@ ALONE_S = 0.05
 """The same while nobody follows: whoever begins to waits this long at most for the leader to notice."""
 UNREAD_S = 0.02
 """After this, a thread pulls for those who follow what no reader here does."""
-LIVE_BYTES = 16 << 20
-"""What one live stream may take in the store. Who follows a longer one asks for itself."""
 RENEWALS = 4
 """How often a lease is renewed in its time."""
 GIVE_UP_S = 30.0
@@ -51,7 +49,7 @@ class Load:
         self._failing_since: float | None = None
         self._feeding = False
 
-    def report(self, now: float, lease_s: float, stall_s: float) -> Report | None:
+    def report(self, now: float, leases: Leases, stall_s: float) -> Report | None:
         """Return what is to be told now, or None."""
         if self._version == self.flight.version and now < self.due:
             return None
@@ -60,7 +58,7 @@ class Load:
             self._version, self._moved_at = told.version, now
         elif self.followed and told.unread and now - self._moved_at >= UNREAD_S:
             self._feed()
-        renew_at = self._told_at + lease_s / RENEWALS
+        renew_at = self._told_at + leases.lease_s / RENEWALS
         self.due = min(renew_at, now + UNREAD_S) if self.followed else renew_at
         if told.end is None and told.frames and self._events:
             send_at = self._told_at + (GATHER_S if self.followed else ALONE_S)
@@ -71,11 +69,11 @@ class Load:
             # A leader of which nothing comes lets its lease end: somebody else tries.
             self.due = max(self.due, now + UNREAD_S)
             return None
-        return self._report(told)
+        return self._report(told, leases.live_bytes)
 
-    def _report(self, told: Told) -> Report:
+    def _report(self, told: Told, most_bytes: int) -> Report:
         sent = [] if self._cut else told.frames
-        if self._bytes + sum(map(len, sent)) > LIVE_BYTES:
+        if self._bytes + sum(map(len, sent)) > most_bytes:
             sent = [frames.CUT]
         key, token = self.lease.key, self.lease.token
         return Report(key, token, self._frames, sent, told.end, self.value, self.ttl_s)

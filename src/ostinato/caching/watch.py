@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ostinato.caching.stores.leases import Seen
@@ -49,11 +49,13 @@ class Watch:
         self._envelope = envelope
         self._monotonic = monotonic
         self._follows: list[Follow] = []
+        self._rung: Collection[bytes] = ()
+        """The keys of which something may have been told."""
         self.worker = Worker("ostinato-watch", self.round, self._follows.clear)
 
     def follow(self, flight: LeasedFlight, token: int, live: Live) -> None:
         """Let `flight` have what has come, and what comes, until its leader is done or gone."""
-        self._follows.append(Follow(flight, token, live, self._monotonic()))
+        self._follows.append(Follow(flight, token, live, self._monotonic() - LOOK_S))
         self.worker.wake()
         self._leases.interrupt()
 
@@ -62,24 +64,30 @@ class Watch:
         for one in list(self._follows):
             if not one.flight.is_following(one.token):
                 self._follows.remove(one)
-        asked = list(self._follows)
-        if not asked:
-            return None
+        keys = [one.live.key for one in self._follows]
         try:
-            for one in asked:
-                if not one.position:
-                    self._hear(one, one.live.frames)
-            news = self._leases.follow([Seen(one.live.key, one.live.token, one.position) for one in asked])
-            for one, new in zip(asked, news, strict=True):
-                one.heard_at = self._monotonic()
-                self._hear(one, new.frames)
-                if new.gone:
-                    one.flight.orphaned(one.token)
-            self._leases.wait([one.live.key for one in asked], LOOK_S)
+            if keys:
+                self._ask()
+            self._rung = self._leases.wait(keys, LOOK_S)
         except StoreError as error:
-            self._failed(error, asked)
+            self._rung = keys
+            self._failed(error)
             return PAUSE_S
-        return 0.0
+        return 0.0 if keys else None
+
+    def _ask(self) -> None:
+        """Hear of the streams of which something was told, and of those of which nothing was heard for long."""
+        now = self._monotonic()
+        asked = [one for one in self._follows if one.live.key in self._rung or now >= one.heard_at + LOOK_S]
+        for one in asked:
+            if not one.position:
+                self._hear(one, one.live.frames)
+        news = self._leases.follow([Seen(one.live.key, one.live.token, one.position) for one in asked]) if asked else []
+        for one, new in zip(asked, news, strict=True):
+            one.heard_at = self._monotonic()
+            self._hear(one, new.frames)
+            if new.gone:
+                one.flight.orphaned(one.token)
 
     def _hear(self, one: Follow, heard: list[bytes]) -> None:
         if heard:
@@ -88,10 +96,10 @@ class Watch:
             one.position += len(heard)
             one.flight.told(one.token, told)
 
-    def _failed(self, error: StoreError, asked: list[Follow]) -> None:
+    def _failed(self, error: StoreError) -> None:
         """Bear with a store that fails for as long as a lease lasts; then each flight is for itself."""
         self._store_failed(error)
         now = self._monotonic()
-        for one in asked:
+        for one in self._follows:
             if now - one.heard_at >= self._leases.lease_s:
                 one.flight.cut_off(one.token)

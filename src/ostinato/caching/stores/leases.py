@@ -46,8 +46,8 @@ class Live(msgspec.Struct, frozen=True):
     frames: list[bytes]
 
 
-Claimed = bytes | Lead | Live
-"""An entry, the lead, or somebody's live stream."""
+Claimed = bytes | Lead | Live | None
+"""An entry, the lead, somebody's live stream; or none of them, where this key cannot be led."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -85,6 +85,8 @@ class Leases(Protocol):
 
     lease_s: float
     """Seconds after which a leader that tells nothing is taken for dead."""
+    live_bytes: int
+    """What one live stream may take in the store. Who follows a longer one asks for itself."""
 
     def claim(self, key: bytes, *, over: bool = False) -> Claimed:
         """Return the entry of `key`, the lead, or the live stream of whoever has the lead, in one operation.
@@ -101,8 +103,11 @@ class Leases(Protocol):
     def follow(self, seen: Sequence[Seen]) -> list[News]:
         """Return what came since, and note that somebody follows, for `lease_s` seconds from now."""
 
-    def wait(self, keys: Collection[bytes], seconds: float) -> None:
-        """Wait for something to be told of `keys`, `seconds` at most. One thread does it, for its whole process."""
+    def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:
+        """Wait for something to be told of `keys`, `seconds` at most. Return those of which something may have been.
+
+        One thread does it, for its whole process. Without keys, give back what waiting takes.
+        """
 
     def interrupt(self) -> None:
         """Have the thread that waits go on at once, or soon. Never waits itself."""

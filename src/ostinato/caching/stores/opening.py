@@ -55,10 +55,11 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
 
             if wanted.max_bytes is not None:
                 raise ConfigurationError("max_bytes cannot bound a Redis, which others use: set its own maxmemory")
+            lease_s = lease_seconds(own)
             read = read_settings(own)
             from ostinato.caching.stores.redis import RedisStore
 
-            return RedisStore(read, clock=wanted.clock)
+            return RedisStore(read, lease_s=lease_s, clock=wanted.clock)
         case "cosmos_db":
             from ostinato.caching.stores.cosmos import SETTINGS, CosmosStore
 

@@ -10,6 +10,8 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.behind import Behind
 from ostinato.caching.stores.contract import Found, found_until
+from ostinato.caching.stores.leases import LEASE_S
+from ostinato.caching.stores.redis_leases import RedisLeases
 from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_near import Near
 from ostinato.caching.stores.redis_refusal import refusal
@@ -49,7 +51,9 @@ class RedisStore:
     instant = False
     process_local = False
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, *, lease_s: float | None = LEASE_S, clock: Callable[[], float] = time.time
+    ) -> None:
         self.settings = settings
         self.servers = open_servers(settings)
         self.servers.holders.add(self)
@@ -72,6 +76,7 @@ class RedisStore:
             self._node = self.servers.node_of(b"")
             self._near = Near(self._node.dial, settings.near_bytes, clock)
             weakref.finalize(self, self._near.close)
+        self.leases = None if lease_s is None else RedisLeases(self.servers, settings, self._near, lease_s=lease_s)
 
     def get(self, key: bytes) -> bytes | None:
         waiting = self._behind.find(key)
@@ -150,6 +155,8 @@ class RedisStore:
 
     def close(self) -> None:
         self._behind.close()
+        if self.leases is not None:
+            self.leases.ear.close()
         if self._near is not None:
             self._near.close()
         self.servers.holders.discard(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -75,6 +76,18 @@ class Line:
             if exc.late:
                 return UNFINISHED
             raise
+
+    def said_already(self) -> Any:
+        """Return what the server has said beyond that; `UNFINISHED` when that is nothing."""
+        try:
+            return self._reader.gets()
+        except hiredis.HiredisError:
+            raise LineError("what answers is no Redis") from None
+
+    def nudge(self, packed: bytes) -> None:
+        """Send a command from beside the thread that waits for what is said next; its reply ends the wait."""
+        with contextlib.suppress(OSError):
+            self._socket.send(packed)
 
     def close(self) -> None:
         """Hang up."""
