@@ -11,7 +11,13 @@ import openai
 import pytest
 
 from ostinato.testing.emulator import Emulator
-from tests.gateway.serving import VENDORS, Serving, config_for
+from tests.gateway.serving import VENDORS, Serving, config_for, join_all
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_servers() -> Iterator[None]:
+    yield
+    join_all()
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def fuzz(examples: int, emulator: Emulator) -> None:
 
 
 def test_no_request_breaks_the_gateway(emulator: Emulator) -> None:
-    fuzz(200, emulator)
+    fuzz(100, emulator)
 
 
 @pytest.mark.soak

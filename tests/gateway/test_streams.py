@@ -11,7 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from ostinato.client.ask import Ask
+from ostinato.gateway.config import read
+from ostinato.gateway.service import Service
 from ostinato.testing.emulator import Emulator, Reply
+from ostinato.wire.dialects import find_dialect
 from tests.gateway.serving import Serving, config_for
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -102,7 +106,7 @@ def test_who_reads_on_is_not_disturbed_by_one_who_leaves(gateway: Serving, emula
 
 def test_a_client_that_takes_nothing_is_hung_up_on(emulator: Emulator) -> None:
     with Serving(config_for(emulator, "limits: {write_timeout_s: 0.2}")) as serving:
-        emulator.script(Reply(text="word " * 400_000))
+        emulator.script(Reply(text="word " * 150_000))
         body = json.dumps(STREAMED).encode()
         with socket.create_connection(("127.0.0.1", serving.port)) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -112,6 +116,23 @@ def test_a_client_that_takes_nothing_is_hung_up_on(emulator: Emulator) -> None:
             (call,) = emulator.calls
 
             assert call.disconnected.wait(LONG_S)
+
+
+def test_a_stream_that_is_closed_unread_frees_its_upstream_call(emulator: Emulator) -> None:
+    emulator.script(Reply(text="one two three", stall_after_events=2))
+    service = Service(read(config_for(emulator)))
+    alias = service.config.models.find("gpt")
+
+    async def ask_and_leave() -> bool:
+        told = await service.relay.answer(
+            Ask(find_dialect("openai_chat"), STREAMED, alias), service.router.plan(alias, None)
+        )
+        assert told.events is not None
+        await told.events.aclose()
+        (call,) = emulator.calls
+        return await asyncio.to_thread(call.disconnected.wait, LONG_S)
+
+    assert asyncio.run(ask_and_leave())
 
 
 async def read_streams(url: str, count: int) -> list[str]:

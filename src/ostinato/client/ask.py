@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
+    from ostinato.client.passage import Telling
     from ostinato.client.route import Pricer
     from ostinato.errors import OstinatoError
     from ostinato.records import Answer
@@ -96,7 +97,7 @@ class Told(msgspec.Struct):
     cache: Literal["hit", "miss", "shared", "bypass"]
     body: bytes = b""
     """The whole; of a stream that is there already, all its events."""
-    events: AsyncIterator[bytes] | None = None
+    events: Telling | None = None
     """A stream that is on its way. Close it."""
     stream: bool = False
     miss: str = ""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from ostinato.caching.flight import Flight
 from ostinato.caching.moves import Events
 from ostinato.caching.record import Entry
 from ostinato.client.async_voyage import AsyncVoyage
-from ostinato.errors import (
-    OstinatoError,
-)
+from ostinato.errors import OstinatoError
 
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
@@ -103,8 +101,11 @@ class Passage(AsyncVoyage):
         assert flight is not None  # noqa: S101  # the ride is past boarding
         return flight
 
-    async def told(self, flight: Flight, teller: Teller) -> AsyncIterator[bytes]:
-        """Yield the stream as bytes, what came together together. An error is its last event."""
+    def told(self, flight: Flight, teller: Teller) -> Telling:
+        """Return the stream as bytes, what came together together. An error is its last event."""
+        return Telling(self._told(flight, teller), self.leave)
+
+    async def _told(self, flight: Flight, teller: Teller) -> AsyncGenerator[bytes, None]:
         try:
             async for batch in self._batches():
                 tape, indices = batch.tape, range(batch.start, batch.stop)
@@ -114,8 +115,6 @@ class Passage(AsyncVoyage):
             yield teller.end()
         except OstinatoError as error:
             yield teller.fail(error)
-        finally:
-            self.leave()
 
     async def _batches(self) -> AsyncIterator[Events]:
         step = self._pending
@@ -128,3 +127,23 @@ class Passage(AsyncVoyage):
                     step = self._steps.send(await self.do(step))
         except StopIteration:
             pass
+
+
+class Telling:
+    """A stream on its way, as bytes. Close it: also when it was never read, its call upstream waits for that."""
+
+    __slots__ = ("_leave", "_pieces")
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], leave: Callable[[], None]) -> None:
+        self._pieces = pieces
+        self._leave = leave
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        """Stop reading; who else reads the same answer reads on."""
+        try:
+            await self._pieces.aclose()
+        finally:
+            self._leave()

@@ -11,6 +11,7 @@ from ostinato.client.route import is_ours
 
 if TYPE_CHECKING:
     from ostinato.client.ask import Deployment
+    from ostinato.client.core import Core
     from ostinato.client.route import Route
     from ostinato.wire.contract import Built, Json
     from ostinato.wire.dialects import Dialect
@@ -90,7 +91,7 @@ def _is_ours(name: str) -> bool:
     return name == "drop_params" or is_ours(name)
 
 
-def way_to(core: Any, dialect: Dialect, deployment: Deployment) -> Way:
+def way_to(core: Core, dialect: Dialect, deployment: Deployment) -> Way:
     """Return the way to a deployment: by the vendor's own API in the dialect, where it has one."""
     route = core._route(deployment.model)
     provider = route.provider

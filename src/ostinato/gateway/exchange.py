@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ostinato.gateway.headers import CLOSE, EVENTS, JSON, Pairs, error_headers
 
 if TYPE_CHECKING:
     from ostinato.client.ask import Told
+    from ostinato.client.passage import Telling
     from ostinato.gateway.admit import Caller
     from ostinato.gateway.config import Limits
     from ostinato.gateway.till import Ticket
@@ -132,13 +133,13 @@ class Exchange:
         """Send a value as JSON."""
         await self.reply(status, [JSON, *headers], _encode(value))
 
-    async def reply_events(self, headers: Pairs, events: AsyncIterator[bytes]) -> None:
+    async def reply_events(self, headers: Pairs, events: Telling) -> None:
         """Send a stream as it comes, and close it in any case.
 
         A client that takes nothing for `write_timeout_s` has left.
         """
         loop, patience = asyncio.get_running_loop(), self._limits.write_timeout_s
-        async with aclosing(events):  # type: ignore[type-var]  # what yields is a generator
+        async with aclosing(events):
             self.begun = True
             self.status = 200
             self.begun_s = time.perf_counter()
