@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.transport.shells import Shell, Tasks, Threads
+from tests.transport.shells import AiohttpTasks, Shell, Tasks, Threads
 
 
-@pytest.fixture(params=[Threads, Tasks], ids=["threads", "tasks"])
+@pytest.fixture(params=[Threads, Tasks, AiohttpTasks], ids=["threads", "tasks", "aiohttp"])
 def shell(request: pytest.FixtureRequest) -> Iterator[Shell]:
     shell: Shell = request.param()
     yield shell

@@ -7,13 +7,21 @@ import linecache
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from ostinato.transport.async_http import AsyncOpened, AsyncTransport
+from ostinato.transport.async_aiohttp import AiohttpTransport
+from ostinato.transport.async_http import AsyncTransport
+from ostinato.transport.async_opened import AsyncOpened
 from ostinato.transport.exchange import Answered, Outgoing
 from ostinato.transport.http import Opened, Transport
 from tests.transport.peer import PATIENCE_S
+
+new_event_loop: Callable[[], asyncio.AbstractEventLoop] | None
+try:
+    from uvloop import new_event_loop
+except ImportError:  # Windows has none
+    new_event_loop = None
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 """For a process that imports what this one does."""
@@ -109,9 +117,12 @@ class _Blocking:
 class Tasks:
     """`AsyncTransport`, driven by an event loop of its own."""
 
+    transport_of: type[AsyncTransport] = AsyncTransport
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+
     def __init__(self) -> None:
-        self.transport = AsyncTransport()
-        self._runner = asyncio.Runner()
+        self.transport = self.transport_of()
+        self._runner = asyncio.Runner(loop_factory=self.loop_factory)
 
     def send(self, out: Outgoing) -> Answered:
         return self._runner.run(self.transport.send(out))
@@ -131,3 +142,10 @@ class Tasks:
             return reader.exception() if done else None
 
         return self._runner.run(both())
+
+
+class AiohttpTasks(Tasks):
+    """`AiohttpTransport`, driven by the loop that the gateway has."""
+
+    transport_of = AiohttpTransport
+    loop_factory = None if new_event_loop is None else staticmethod(new_event_loop)

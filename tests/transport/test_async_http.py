@@ -11,11 +11,19 @@ import threading
 
 import pytest
 
-from ostinato.transport.async_http import AsyncOpened, AsyncTransport
+from ostinato.transport.async_aiohttp import AiohttpTransport
+from ostinato.transport.async_http import AsyncTransport
+from ostinato.transport.async_opened import AsyncOpened
 from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.http import Opened, Transport
 from tests.transport.peer import CHUNKED, END, PATIENCE_S, Connection, Peer, always, chunk, whole
 from tests.transport.shells import ENVIRONMENT
+
+
+@pytest.fixture(params=[AsyncTransport, AiohttpTransport])
+def transport(request: pytest.FixtureRequest) -> AsyncTransport:
+    made: AsyncTransport = request.param()
+    return made
 
 
 def ask(url: str, body: bytes = b"{}") -> Outgoing:
@@ -35,7 +43,7 @@ def silent_after(*parts: bytes) -> tuple[threading.Event, object]:
 
 
 @pytest.mark.parametrize("parts", [(), (CHUNKED,)], ids=["before the headers", "in the body"])
-def test_a_cancelled_task_hangs_up(parts: tuple[bytes, ...]) -> None:
+def test_a_cancelled_task_hangs_up(parts: tuple[bytes, ...], transport: AsyncTransport) -> None:
     arrived = threading.Event()
     hung_up = threading.Event()
 
@@ -47,7 +55,6 @@ def test_a_cancelled_task_hangs_up(parts: tuple[bytes, ...]) -> None:
             hung_up.set()
 
     async def main(url: str) -> bool:
-        transport = AsyncTransport()
         task = asyncio.create_task(transport.send(ask(url)))
         await asyncio.to_thread(arrived.wait, PATIENCE_S)
         task.cancel()
@@ -59,7 +66,7 @@ def test_a_cancelled_task_hangs_up(parts: tuple[bytes, ...]) -> None:
         assert asyncio.run(main(peer.url))
 
 
-def test_a_second_reader_is_refused_and_disturbs_nobody() -> None:
+def test_a_second_reader_is_refused_and_disturbs_nobody(transport: AsyncTransport) -> None:
     gate = threading.Event()
 
     def script(connection: Connection) -> None:
@@ -69,7 +76,7 @@ def test_a_second_reader_is_refused_and_disturbs_nobody() -> None:
         connection.say(chunk(b"a"), END)
 
     async def main(url: str) -> bytes:
-        opened = await AsyncTransport().open(ask(url))
+        opened = await transport.open(ask(url))
         first = asyncio.ensure_future(anext(opened))
         await asyncio.sleep(0)
         with pytest.raises(RuntimeError, match="another task"):
@@ -81,13 +88,12 @@ def test_a_second_reader_is_refused_and_disturbs_nobody() -> None:
         assert asyncio.run(main(peer.url)) == b"a"
 
 
-def test_many_tasks_share_a_loop() -> None:
+def test_many_tasks_share_a_loop(transport: AsyncTransport) -> None:
     def script(connection: Connection) -> None:
         while (asked := connection.ask()) is not None:
             connection.say(whole(asked.body))
 
     async def main(url: str) -> list[bytes]:
-        transport = AsyncTransport()
         answers = await asyncio.gather(*(transport.send(ask(url, b"%d" % number)) for number in range(40)))
         return [answered.body for answered in answers]
 
@@ -95,9 +101,8 @@ def test_many_tasks_share_a_loop() -> None:
         assert asyncio.run(main(peer.url)) == [b"%d" % number for number in range(40)]
 
 
-def test_one_transport_serves_loops_side_by_side_in_threads() -> None:
+def test_one_transport_serves_loops_side_by_side_in_threads(transport: AsyncTransport) -> None:
     together = threading.Barrier(2)
-    transport = AsyncTransport()
     bodies: list[bytes] = []
 
     def script(connection: Connection) -> None:
@@ -119,9 +124,8 @@ def test_one_transport_serves_loops_side_by_side_in_threads() -> None:
     assert len(peer.connections) == 2
 
 
-def test_a_pool_is_closed_with_its_loop() -> None:
+def test_a_pool_is_closed_with_its_loop(transport: AsyncTransport) -> None:
     hung_up, script = silent_after(whole(b"ok"))
-    transport = AsyncTransport()
     with Peer(script) as peer:  # type: ignore[arg-type]
         asyncio.run(transport.send(ask(peer.url)))
         asyncio.run(transport.send(ask(peer.url)))
@@ -132,7 +136,7 @@ def test_a_pool_is_closed_with_its_loop() -> None:
     assert transport._pools == {}
 
 
-def test_a_transport_that_was_closed_opens_again_and_still_closes_with_its_loop() -> None:
+def test_a_transport_that_was_closed_opens_again_and_still_closes_with_its_loop(transport: AsyncTransport) -> None:
     hung_up = [threading.Event(), threading.Event()]
 
     def script(connection: Connection) -> None:
@@ -142,7 +146,6 @@ def test_a_transport_that_was_closed_opens_again_and_still_closes_with_its_loop(
             hung_up[len(peer.connections) - 1].set()
 
     async def main(url: str) -> bool:
-        transport = AsyncTransport()
         await transport.send(ask(url))
         await asyncio.gather(transport.aclose(), transport.aclose())
         first = await asyncio.to_thread(hung_up[0].wait, PATIENCE_S)
@@ -154,8 +157,7 @@ def test_a_transport_that_was_closed_opens_again_and_still_closes_with_its_loop(
         assert hung_up[1].wait(PATIENCE_S)
 
 
-def test_a_loop_that_was_closed_without_warning_is_forgotten() -> None:
-    transport = AsyncTransport()
+def test_a_loop_that_was_closed_without_warning_is_forgotten(transport: AsyncTransport) -> None:
     loop = asyncio.new_event_loop()
     with Peer(always(whole(b"ok", "connection: close"))) as peer:
         loop.run_until_complete(transport.send(ask(peer.url)))
@@ -167,11 +169,12 @@ def test_a_loop_that_was_closed_without_warning_is_forgotten() -> None:
 
 QUIET = """
     import asyncio, gc
+    from ostinato.transport.async_aiohttp import AiohttpTransport
     from ostinato.transport.async_http import AsyncTransport
     from ostinato.transport.exchange import Outgoing, Timeouts
 
     out = Outgoing("POST", {url!r}, {{}}, b"", Timeouts(20, 20), True)
-    transport = AsyncTransport()
+    transport = {transport}()
 
     async def main():
         await transport.send(out)
@@ -191,9 +194,10 @@ QUIET = """
 """
 
 
-def test_a_process_that_leaves_answers_open_ends_without_a_word() -> None:
+@pytest.mark.parametrize("kind", ["AsyncTransport", "AiohttpTransport"])
+def test_a_process_that_leaves_answers_open_ends_without_a_word(kind: str) -> None:
     with Peer(always(CHUNKED + chunk(b"a") + chunk(b"b") + END)) as peer:
-        source = textwrap.dedent(QUIET).format(url=peer.url)
+        source = textwrap.dedent(QUIET).format(url=peer.url, transport=kind)
         command = [sys.executable, "-W", "always", "-c", source]
         ran = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
 

@@ -65,6 +65,20 @@ def test_silence_is_a_timeout(shell: Shell, begun: bool) -> None:
     assert str(error) == f"{peer.host} sent nothing for 0.05 s"
 
 
+def test_a_peer_that_takes_nothing_of_a_long_body_is_a_timeout(shell: Shell) -> None:
+    end = threading.Event()
+
+    def script(connection: Connection) -> None:
+        end.wait(PATIENCE_S)
+
+    with Peer(script) as peer:
+        error = failure_of(lambda: shell.send(ask(peer.url, body=bytes(2**25), read_s=0.3)))
+        end.set()
+
+    assert type(error) is Timeout
+    assert str(error) == f"{peer.host} took no byte of the request for 0.3 s"
+
+
 def test_a_slow_drip_is_no_silence(shell: Shell) -> None:
     turns = [threading.Event() for _ in range(5)]
 
@@ -109,10 +123,10 @@ def test_an_answer_cut_short_is_a_failed_connection(shell: Shell, answer: bytes)
 def test_slices_before_a_cut_are_delivered(shell: Shell) -> None:
     with Peer(once(CHUNKED, chunk(b"a"), chunk(b"b"))) as peer:
         opened = shell.open(ask(peer.url, stream=True))
-        slices = [next(opened), next(opened)]
-        failure_of(lambda: next(opened))
+        slices: list[bytes] = []
+        failure_of(lambda: slices.extend(opened))
 
-        assert (slices, list(opened)) == ([b"a", b"b"], [])
+        assert (b"".join(slices), list(opened)) == (b"ab", [])
 
 
 @pytest.mark.parametrize(

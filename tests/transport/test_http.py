@@ -64,6 +64,16 @@ def test_a_callers_header_wins_except_where_it_would_break_the_framing(shell: Sh
     assert sent.headers["accept-encoding"] == "gzip"
 
 
+def test_a_header_beyond_ascii_goes_out_as_latin_1_and_a_long_body_whole(shell: Shell) -> None:
+    body = bytes(range(256)) * 8192
+    with Peer(always(whole(b""))) as peer:
+        shell.send(ask(peer.url, x_name="Zoë"))
+        shell.send(ask(peer.url, body=body))
+    named, long = peer.asked
+
+    assert (named.headers["x-name"], long.body == body, "content-type" in long.headers) == ("Zoë", True, False)
+
+
 @pytest.mark.parametrize(
     ("encoding", "pack"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("GZIP", gzip.compress)],
@@ -236,10 +246,20 @@ def test_headers_arrive_before_the_body(shell: Shell) -> None:
 
 
 def test_read_returns_what_iteration_left(shell: Shell) -> None:
-    with Peer(always(CHUNKED + chunk(b"a") + chunk(b"b") + chunk(b"c") + END)) as peer:
-        opened = shell.open(ask(peer.url, stream=True))
+    gate = threading.Event()
 
-        assert (next(opened), opened.read(), opened.read()) == (b"a", b"bc", b"")
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(CHUNKED, chunk(b"a"))
+        gate.wait(PATIENCE_S)
+        connection.say(chunk(b"b"), chunk(b"c"), END)
+
+    with Peer(script) as peer:
+        opened = shell.open(ask(peer.url, stream=True))
+        first = next(opened)
+        gate.set()
+
+        assert (first, opened.read(), opened.read()) == (b"a", b"bc", b"")
 
 
 def test_an_ended_stream_stays_ended_after_close(shell: Shell) -> None:

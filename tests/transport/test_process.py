@@ -16,6 +16,7 @@ from tests.transport.shells import ENVIRONMENT
 
 PRELUDE = """
     import asyncio, os, signal, sys
+    from ostinato.transport.async_aiohttp import AiohttpTransport
     from ostinato.transport.async_http import AsyncTransport
     from ostinato.transport.exchange import Outgoing, Timeouts
     from ostinato.transport.http import Transport
@@ -38,9 +39,12 @@ def start(source: str, *args: str) -> subprocess.Popen[str]:
 
 def test_importing_the_transport_loads_no_network_library() -> None:
     source = "import sys\n" + "".join(
-        f"import ostinato.transport.{name}\n" for name in ("http", "async_http", "exchange", "retry", "pool", "request")
+        f"import ostinato.transport.{name}\n"
+        for name in ("http", "async_http", "async_aiohttp", "exchange", "retry", "pool", "request")
     )
-    source += "print(sorted({'asyncio', 'httpx2', 'httpcore2', 'anyio', 'ssl', 'socket'} & set(sys.modules)))"
+    source += (
+        "print(sorted({'aiohttp', 'asyncio', 'httpx2', 'httpcore2', 'anyio', 'ssl', 'socket'} & set(sys.modules)))"
+    )
     ran = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True, env=ENVIRONMENT)
 
     assert ran.stdout == "[]\n"
@@ -50,6 +54,7 @@ WAITS = {
     "threads, headers": "Transport().send(ask(url))",
     "threads, body": "list(Transport().open(ask(url)))",
     "tasks, headers": "asyncio.run(AsyncTransport().send(ask(url)))",
+    "aiohttp, headers": "asyncio.run(AiohttpTransport().send(ask(url)))",
 }
 
 
@@ -96,20 +101,22 @@ FORKS = """
     assert sent(ask(url)).body == b"whole"
     print("ok")
 """
-MAKE = {
-    "threads": "transport = Transport(); opened, sent, following = transport.open, transport.send, next",
-    "tasks": """loop = asyncio.new_event_loop(); asyncio.set_event_loop(loop)
+TASKS = """loop = asyncio.new_event_loop(); asyncio.set_event_loop(loop)
     def run(coroutine):
         if os.getpid() != pid:
             return asyncio.run(coroutine)
         return loop.run_until_complete(coroutine)
     pid = os.getpid()
-    transport = AsyncTransport()
+    transport = {kind}()
     def opened(out): return run(transport.open(out))
     def sent(out): return run(transport.send(out))
     async def step(stream): return await anext(stream)
     def following(stream): return run(step(stream))
-""",
+"""
+MAKE = {
+    "threads": "transport = Transport(); opened, sent, following = transport.open, transport.send, next",
+    "tasks": TASKS.format(kind="AsyncTransport"),
+    "aiohttp": TASKS.format(kind="AiohttpTransport"),
 }
 
 

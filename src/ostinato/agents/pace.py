@@ -15,7 +15,7 @@ from ostinato.transport.async_http import AsyncTransport
 from ostinato.transport.http import Transport
 
 if TYPE_CHECKING:
-    from ostinato.transport.async_http import AsyncOpened
+    from ostinato.transport.async_opened import AsyncOpened
     from ostinato.transport.exchange import Outgoing
     from ostinato.transport.http import Opened
 

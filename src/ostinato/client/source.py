@@ -11,7 +11,7 @@ from ostinato.wire import eventstream, sse
 if TYPE_CHECKING:
     import asyncio
 
-    from ostinato.transport.async_http import AsyncOpened
+    from ostinato.transport.async_opened import AsyncOpened
     from ostinato.transport.http import Opened
 
 DONE = b"[DONE]"

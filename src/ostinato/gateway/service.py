@@ -13,6 +13,7 @@ from ostinato.errors import ServiceUnavailableError, StoreError
 from ostinato.gateway.router import Router
 from ostinato.gateway.watch import Watch
 from ostinato.ledger.line import Line
+from ostinato.transport.async_aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -47,7 +48,9 @@ class Service:
         self.watch: Watch = watch or (before.watch if before is not None else Watch())
         self.books: Books | None = books or (None if before is None else before.books)
         self.ring: KeyRing | None = None if self.books is None else self.books.ring
-        self.client: AsyncClient = client or (before.client if before is not None else AsyncClient())
+        self.client: AsyncClient = client or (
+            before.client if before is not None else AsyncClient(transport=AiohttpTransport())
+        )
         self.router: Router = Router(config.routing, None if before is None else before.router.health)
         self.relay = Relay(self.client, self.cache)
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import types
-import weakref
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Generator
 from typing import TYPE_CHECKING, Any, cast
 
-from ostinato.transport.encoding import Decoder, decoder_for
-from ostinato.transport.exchange import Answered, as_headers, body_limit
-from ostinato.transport.failure import closed, expected, failure, too_long
+from ostinato.transport.async_opened import AsyncOpened, Pool
+from ostinato.transport.exchange import Answered
+from ostinato.transport.failure import expected, failure
 from ostinato.transport.pool import hang_up, open_transport, proxy_for
 from ostinato.transport.request import Target, as_request, parse_target
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from ostinato.errors import APIError
     from ostinato.transport.exchange import Outgoing, Timeouts
 
 
@@ -32,7 +31,7 @@ class AsyncTransport:
     """
 
     def __init__(self) -> None:
-        self._pools: dict[tuple[int, AbstractEventLoop], _Pool] = {}
+        self._pools: dict[tuple[int, AbstractEventLoop], Pool] = {}
 
     async def send(self, out: Outgoing) -> Answered:
         """Return the whole answer, whatever its status. Redirects are not followed.
@@ -52,16 +51,10 @@ class AsyncTransport:
         Raises: as `send`, for what has happened so far.
         """
         target = parse_target(out.url)
-        request = as_request(out, target)
         pool = await self._pool()
-        await pool.sweep()
-        try:
-            response = await pool.send(request, target)
-        except expected() as exc:
-            error = failure(exc, target.host, out.timeouts)
-        else:
-            return AsyncOpened(response, target.host, out.timeouts, pool)
-        raise error
+        if pool.dropped:
+            await pool.sweep()
+        return await pool.open(out, target)
 
     async def aclose(self) -> None:
         """Close every connection of this event loop; who still reads gets APIConnectionError.
@@ -74,19 +67,22 @@ class AsyncTransport:
         if pool is not None and pool.keeper is not None:
             await pool.keeper.aclose()
 
-    async def _pool(self) -> _Pool:
+    def _make_pool(self) -> Pool:
+        return _Pool()
+
+    async def _pool(self) -> Pool:
         import asyncio
 
         key = (os.getpid(), asyncio.get_running_loop())
         pool = self._pools.get(key)
         if pool is None:
             self._forget_closed_loops()
-            pool = self._pools[key] = _Pool()
+            pool = self._pools[key] = self._make_pool()
             pool.keeper = self._keep(key, pool)
             await anext(pool.keeper)
         return pool
 
-    async def _keep(self, key: tuple[int, AbstractEventLoop], pool: _Pool) -> AsyncGenerator[None, None]:
+    async def _keep(self, key: tuple[int, AbstractEventLoop], pool: Pool) -> AsyncGenerator[None, None]:
         """Close `pool` when its event loop ends: a loop closes the generators that were begun on it."""
         try:
             yield
@@ -99,132 +95,6 @@ class AsyncTransport:
         for key in list(self._pools):
             if key[0] == pid and key[1].is_closed():
                 self._pools.pop(key, None)
-
-
-class AsyncOpened:
-    """An answer whose body is still on its way. Iterate over it, or `read` it; then it closes itself.
-
-    Slices come as the network delivers them, content decoded, and never wait for more. Tasks of its own event
-    loop may take turns in reading; one that is cancelled while it waits for a slice hangs up. So does an answer
-    that is dropped unread.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_begun",
-        "_closed",
-        "_decoder",
-        "_host",
-        "_parts",
-        "_pid",
-        "_pool",
-        "_reading",
-        "_released",
-        "_response",
-        "_timeouts",
-        "headers",
-        "status",
-    )
-
-    def __init__(self, response: httpx2.Response, host: str, timeouts: Timeouts, pool: _Pool) -> None:
-        self._closed = False
-        self._reading = False
-        self._begun = False
-        self._response = response
-        self._pool = pool
-        self._pid = os.getpid()
-        self._host = host
-        self._timeouts = timeouts
-        self.status = response.status_code
-        self.headers = as_headers(response.headers.raw)
-        # The transport of an event loop makes no other kind of stream.
-        self._parts = aiter(cast("AsyncIterable[bytes]", response.stream))
-        self._decoder = decoder_for(self.headers.get("content-encoding"), host)
-        # Last: what Ctrl-C left half made has nothing to hang up.
-        self._released = False
-        pool.live[id(self)] = weakref.ref(self)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._reading:
-            raise RuntimeError("another task is waiting for the next slice of this answer")
-        if self._released:
-            raise closed(self._host) if self._closed else StopAsyncIteration
-        error = None
-        self._reading = True
-        try:
-            part = await (self._next() if self._decoder is None else self._decoded(self._decoder))
-        except expected() as exc:
-            await self._release()
-            error = closed(self._host) if self._closed else failure(exc, self._host, self._timeouts)
-        except BaseException:
-            await self._release()
-            raise
-        else:
-            if not self._closed:
-                return part
-        finally:
-            self._reading = False
-        raise error or closed(self._host)
-
-    def _next(self) -> Awaitable[bytes]:
-        if self._begun:
-            return anext(self._parts)
-        self._begun = True
-        return _unknown_to_the_loop(self._parts)
-
-    async def _decoded(self, decoder: Decoder) -> bytes:
-        try:
-            while True:
-                if plain := decoder.feed(await self._next()):
-                    return plain
-        except StopAsyncIteration:
-            decoder.end()
-            raise
-
-    async def read(self, limit: int | None = None) -> bytes:
-        """Return the rest of the body, of at most `limit` bytes (`body_limit` of the status when None).
-
-        Raises: APIResponseError: it is longer; the answer is closed.
-        """
-        limit = body_limit(self.status) if limit is None else limit
-        parts = []
-        size = 0
-        async for part in self:
-            size += len(part)
-            if size > limit:
-                await self.aclose()
-                raise too_long(self._host, limit, self.status)
-            parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    async def aclose(self) -> None:
-        """Give the connection back, or hang up if the body is not all read. May be called at any time.
-
-        A task that waits for a slice wakes with APIConnectionError.
-        """
-        if not self._released:
-            self._closed = True
-            await self._release()
-
-    async def _release(self) -> None:
-        """Give the connection back to the pool."""
-        if self._released:
-            return
-        self._released = True
-        if self._pid == os.getpid():
-            self._pool.live.pop(id(self), None)
-            await self._response.aclose()
-
-    def __del__(self) -> None:
-        if getattr(self, "_released", True) or self._pid != os.getpid() or sys.is_finalizing():
-            return
-        # No loop may be running here, or another one: hang up, and leave the rest to the next request.
-        self._pool.live.pop(id(self), None)
-        self._pool.dropped.append(self._response)
-        hang_up(self._response)
 
 
 @types.coroutine
@@ -261,26 +131,60 @@ def _drop(_: object) -> None:
     """Do without the clean-up of a generator that was not read to its end."""
 
 
-class _Pool:
-    """The connections of one event loop."""
+class _Line:
+    """A connection of httpx2."""
+
+    __slots__ = ("_begun", "_host", "_parts", "_response", "_timeouts", "expected", "fields", "status")
+
+    def __init__(self, response: httpx2.Response, host: str, timeouts: Timeouts) -> None:
+        self._response = response
+        self._host = host
+        self._timeouts = timeouts
+        self._begun = False
+        self.status = response.status_code
+        self.fields = response.headers.raw
+        self.expected = expected()
+        # The transport of an event loop makes no other kind of stream.
+        self._parts = aiter(cast("AsyncIterable[bytes]", response.stream))
+
+    def next(self) -> Awaitable[bytes]:
+        if self._begun:
+            return anext(self._parts)
+        self._begun = True
+        return _unknown_to_the_loop(self._parts)
+
+    def failure(self, exc: Exception) -> APIError:
+        return failure(exc, self._host, self._timeouts)
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+    def hang_up(self) -> None:
+        hang_up(self._response.extensions["network_stream"].get_extra_info("socket"))
+
+
+class _Pool(Pool):
+    """The connections of httpx2 on one event loop."""
 
     def __init__(self) -> None:
-        self.live: dict[int, weakref.ref[AsyncOpened]] = {}
-        """Answers that are being read, by identity."""
-        self.dropped: deque[httpx2.Response] = deque()
-        """Answers that were dropped unread and still count as in use."""
-        self.keeper: AsyncGenerator[None, None] | None = None
+        super().__init__()
         self._routes: dict[str, httpx2.AsyncHTTPTransport] = {}
         """By origin: the way to it is looked for once."""
         self._transports: dict[tuple[str, str | None], httpx2.AsyncHTTPTransport] = {}
         """By scheme and proxy."""
 
-    async def send(self, request: httpx2.Request, target: Target) -> httpx2.Response:
-        """Return the answer to `request`, its body not yet read."""
+    async def open(self, out: Outgoing, target: Target) -> AsyncOpened:
+        request = as_request(out, target)
         route = self._routes.get(target.origin)
         if route is None:
             route = self._routes[target.origin] = self._route(target)
-        return await route.handle_async_request(request)
+        try:
+            response = await route.handle_async_request(request)
+        except expected() as exc:
+            error = failure(exc, target.host, out.timeouts)
+        else:
+            return AsyncOpened(_Line(response, target.host, out.timeouts), target.host, self)
+        raise error
 
     def _route(self, target: Target) -> httpx2.AsyncHTTPTransport:
         import httpx2
@@ -291,17 +195,6 @@ class _Pool:
             transport = self._transports.setdefault(way, open_transport(httpx2.AsyncHTTPTransport, *way))
         return transport
 
-    async def sweep(self) -> None:
-        """Give back what was dropped."""
-        while self.dropped:
-            await self.dropped.popleft().aclose()
-
-    async def close(self) -> None:
-        """Wake the readers and close all connections."""
-        for reference in list(self.live.values()):
-            opened = reference()
-            if opened is not None:
-                await opened.aclose()
-        await self.sweep()
+    async def disconnect(self) -> None:
         for transport in self._transports.values():
             await transport.aclose()

@@ -6,7 +6,7 @@ take secrets in the query. The library's own text is passed on only where it can
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, assert_never
 
 from ostinato.errors import APIConnectionError, APIError, APIResponseError, Timeout
 
@@ -15,53 +15,73 @@ if TYPE_CHECKING:
 
 
 def expected() -> type[Exception]:
-    """Return the root of what the HTTP library raises when the network or the peer fails."""
+    """Return the root of what httpx2 raises when the network or the peer fails."""
     import httpx2
 
     return httpx2.HTTPError
 
 
+Kind = Literal[
+    "no connection", "none free", "not sent", "silent", "refused", "refused by the proxy", "broken", "cut", "no HTTP"
+]
+
+
 def failure(exc: Exception, host: str, timeouts: Timeouts) -> APIError:
-    """Return the error that an exception of the HTTP library means, with that exception as its cause.
+    """Return the error that an exception of httpx2 means, with that exception as its cause.
 
     Raise it outside the `except` block: an exception that is hidden here would be its context otherwise.
     """
-    import httpx2
+    kind = _kind(exc)
+    # Protocol errors quote the bytes at fault, so such a one is kept out of the chain as well.
+    return as_error(kind, _detail(exc), host, timeouts, None if kind == "no HTTP" else exc)
 
+
+def as_error(kind: Kind, detail: str, host: str, timeouts: Timeouts, cause: BaseException | None) -> APIError:
+    """Return the error of a failure, in our own words where nobody else's can be trusted."""
     error: APIError
-    match exc:
-        case httpx2.TimeoutException():
-            error = Timeout(_timed_out(exc, host, timeouts))
-        case httpx2.ConnectError():
-            error = APIConnectionError(f"cannot connect to {host}: {_detail(exc)}")
-        case httpx2.ProxyError():
-            error = APIConnectionError(f"the proxy did not connect to {host}: {_detail(exc)}")
-        case httpx2.NetworkError():
-            error = APIConnectionError(f"the connection to {host} broke: {_detail(exc)}")
-        case httpx2.RemoteProtocolError() if str(exc).startswith(_CUT):
+    match kind:
+        case "no connection":
+            error = Timeout(f"no connection to {host} within {timeouts.connect_s:g} s")
+        case "none free":
+            error = Timeout(f"no free connection to {host} within {timeouts.read_s:g} s")
+        case "not sent":
+            error = Timeout(f"{host} took no byte of the request for {timeouts.read_s:g} s")
+        case "silent":
+            error = Timeout(f"{host} sent nothing for {timeouts.read_s:g} s")
+        case "refused":
+            error = APIConnectionError(f"cannot connect to {host}: {detail}")
+        case "refused by the proxy":
+            error = APIConnectionError(f"the proxy did not connect to {host}: {detail}")
+        case "broken":
+            error = APIConnectionError(f"the connection to {host} broke: {detail}")
+        case "cut":
             error = APIConnectionError(f"{host} closed the connection before the answer was whole")
+        case "no HTTP":
+            error = APIConnectionError(f"{host} does not speak HTTP as ostinato understands it")
         case _:
-            # Protocol errors quote the bytes at fault, so this one is kept out of the chain as well.
-            return APIConnectionError(f"{host} does not speak HTTP as ostinato understands it")
-    error.__cause__ = exc
+            assert_never(kind)
+    error.__cause__ = cause
     return error
 
 
 _CUT = ("Server disconnected", "peer closed connection")
 
 
-def _timed_out(exc: Exception, host: str, timeouts: Timeouts) -> str:
+def _kind(exc: Exception) -> Kind:
     import httpx2
 
-    match exc:
-        case httpx2.ConnectTimeout():
-            return f"no connection to {host} within {timeouts.connect_s:g} s"
-        case httpx2.PoolTimeout():
-            return f"no free connection to {host} within {timeouts.read_s:g} s"
-        case httpx2.WriteTimeout():
-            return f"{host} took no byte of the request for {timeouts.read_s:g} s"
-        case _:
-            return f"{host} sent nothing for {timeouts.read_s:g} s"
+    kinds: dict[type[Exception], Kind] = {
+        httpx2.ConnectTimeout: "no connection",
+        httpx2.PoolTimeout: "none free",
+        httpx2.WriteTimeout: "not sent",
+        httpx2.TimeoutException: "silent",
+        httpx2.ConnectError: "refused",
+        httpx2.ProxyError: "refused by the proxy",
+        httpx2.NetworkError: "broken",
+    }
+    if isinstance(exc, httpx2.RemoteProtocolError) and str(exc).startswith(_CUT):
+        return "cut"
+    return next((kind for known, kind in kinds.items() if isinstance(exc, known)), "no HTTP")
 
 
 def _detail(exc: Exception) -> str:

@@ -184,7 +184,7 @@ class Opened:
                     self._busy.release()
             else:
                 # The reader owns the connection until it wakes, and releases it then.
-                hang_up(self._response)
+                hang_up(self._response.extensions["network_stream"].get_extra_info("socket"))
 
     def _release(self) -> None:
         """Give the connection back to the pool. The caller holds `_busy`."""
@@ -201,7 +201,7 @@ class Opened:
         # bookkeeping to the next request.
         self._pool.live.pop(id(self), None)
         self._pool.dropped.append(self._response)
-        hang_up(self._response)
+        hang_up(self._response.extensions["network_stream"].get_extra_info("socket"))
 
 
 class _Pool:

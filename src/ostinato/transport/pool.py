@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ostinato.errors import ConfigurationError, MissingDependencyError
 
@@ -20,6 +20,8 @@ T = TypeVar("T", "httpx2.HTTPTransport", "httpx2.AsyncHTTPTransport")
 
 MAX_CONNECTIONS = 1000
 """In one pool. A request beyond waits for one of the others to end."""
+KEPT_S = 60.0
+"""How long a connection that nobody uses is kept."""
 
 
 def proxy_for(target: Target) -> str | None:
@@ -59,8 +61,8 @@ def open_transport(kind: type[T], scheme: str, proxy: str | None) -> T:
 
     error: ConfigurationError
 
-    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=60.0)
-    options = _keepalive()
+    limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=KEPT_S)
+    options = keepalive()
     try:
         return kind(verify=trust(scheme), limits=limits, socket_options=options, proxy=proxy)
     except ImportError:
@@ -86,7 +88,7 @@ def trust(scheme: str) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _keepalive() -> list[tuple[int, int, int]]:
+def keepalive() -> list[tuple[int, int, int]]:
     """Return socket options that probe a silent peer once a minute.
 
     A model may think for minutes without a byte, and routers on the way forget connections that are quiet for
@@ -101,11 +103,10 @@ def _keepalive() -> list[tuple[int, int, int]]:
     return options
 
 
-def hang_up(response: httpx2.Response) -> None:
-    """Shut the socket under `response`, from any thread: a reader blocked on it wakes at once."""
+def hang_up(mine: Any) -> None:
+    """Shut a socket, or what an event loop hands out as one, from any thread: a reader blocked on it wakes at once."""
     import socket
 
-    mine = response.extensions["network_stream"].get_extra_info("socket")
     with suppress(OSError):
         if isinstance(mine, socket.socket):
             # Not the method of a TLS socket, which pulls the session away from under the reader.

@@ -52,13 +52,11 @@ def parse_target(url: str) -> Target:
     return Target(parsed, f"{parsed.scheme}://{host}", host)
 
 
-def as_request(out: Outgoing, target: Target) -> httpx2.Request:
-    """Return the library's request for `out`, with the transport's own headers added.
+def fields_of(out: Outgoing, target: Target) -> dict[str, str]:
+    """Return the header fields of `out`, names in lower case, with the transport's own added.
 
     Raises: ConfigurationError: a header that HTTP cannot carry. The message names it and hides its value.
     """
-    import httpx2
-
     fields = {
         "host": target.host,
         "user-agent": user_agent(),
@@ -71,12 +69,22 @@ def as_request(out: Outgoing, target: Target) -> httpx2.Request:
             fields[lowered] = _checked(lowered, value)
     if out.body or out.method != "GET":
         fields["content-length"] = str(len(out.body))
+    return fields
+
+
+def as_request(out: Outgoing, target: Target) -> httpx2.Request:
+    """Return the library's request for `out`.
+
+    Raises: ConfigurationError: as `fields_of`.
+    """
+    import httpx2
+
     read_s = out.timeouts.read_s
     timeout = {"connect": out.timeouts.connect_s, "read": read_s, "write": read_s, "pool": read_s}
     return httpx2.Request(
         out.method,
         target.url,
-        headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in fields.items()],
+        headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in fields_of(out, target).items()],
         stream=httpx2.ByteStream(out.body),
         extensions={"timeout": timeout},
     )
