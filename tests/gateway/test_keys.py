@@ -111,7 +111,12 @@ def test_an_id_is_taken_once(tmp_path: Path) -> None:
         (Key(id="a" * 65), "the id of a key"),
         (Key(id="a", budget_usd=-1), "budget_usd"),
         (Key(id="a", budget_usd=float("nan")), "budget_usd"),
+        (Key(id="a", budget_usd=1e12), "budget_usd"),
+        (Key(id="a", budget_usd=float("inf")), "budget_usd"),
+        (Key(id="a", tenant="t" * 257), "tenant"),
+        (Key(id="a", group="t" * 257), "group"),
         (Key(id="a", rpm=0), "rpm"),
+        (Key(id="a", tpm=10**30), "tpm"),
         (Key(id="a", tpm=-5), "tpm"),
         (Key(id="a", allowed_cache_controls=("ttl", "nostore")), "'nostore'"),
     ],
@@ -142,6 +147,37 @@ def test_a_file_that_is_none_of_ours_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "gateway.db").symlink_to(tmp_path / "other.db")
     with pytest.raises(StoreError, match="symlink"):
         ring(tmp_path).list()
+
+
+def test_an_empty_group_is_none(tmp_path: Path) -> None:
+    keys = ring(tmp_path)
+    keys.create(Key(id="a", group=""))
+    keys.create(Key(id="b", group=""))
+
+    assert len({key.scope for key in keys.list()}) == 2
+
+
+def test_known_keys_go_on_while_the_file_cannot_be_read(tmp_path: Path) -> None:
+    clock = ManualClock()
+    keys = ring(tmp_path, clock)
+    secret = keys.create(Key(id="a"))
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"\xa5" * path.stat().st_size)
+    clock.advance(1)
+
+    assert keys.find(secret) is not None
+    with pytest.raises(StoreError):
+        keys.find("sk-ost-other")
+
+
+def test_a_key_that_cannot_be_decoded_is_a_store_error(tmp_path: Path) -> None:
+    secret = ring(tmp_path).create(Key(id="a"))
+    with sqlite3.connect(tmp_path / "gateway.db") as connection:
+        connection.execute("UPDATE keys SET said = x'00'")
+    connection.close()
+
+    with pytest.raises(StoreError, match="cannot be read"):
+        ring(tmp_path).find(secret)
 
 
 def test_secrets_are_compared_whole() -> None:

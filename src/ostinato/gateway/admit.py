@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ostinato.errors import AuthenticationError, PermissionDeniedError
+from ostinato.errors import AuthenticationError, PermissionDeniedError, ServiceUnavailableError, StoreError
 
 if TYPE_CHECKING:
     from ostinato.gateway.config import Config
@@ -55,7 +55,7 @@ def admit(config: Config, ring: KeyRing | None, scope: Mapping[str, Any], header
     Raises:
         AuthenticationError: the key is wrong, or missing.
         PermissionDeniedError: without a master key, whoever is not a program on this machine.
-        StoreError: the keys cannot be read.
+        ServiceUnavailableError: the keys cannot be read.
     """
     if config.master_key is None:
         _require_local_program(scope, headers)
@@ -64,7 +64,10 @@ def admit(config: Config, ring: KeyRing | None, scope: Mapping[str, Any], header
         if not given:
             raise AuthenticationError("no API key; send it as 'Authorization: Bearer …' or 'x-api-key: …'")
         if not hmac.compare_digest(given, config.master_key.encode()):
-            key = None if ring is None else ring.find(given.decode("latin-1"))
+            try:
+                key = None if ring is None else ring.find(given.decode("latin-1"))
+            except StoreError:  # the log says why: it is no stranger's
+                raise ServiceUnavailableError("the keys of this gateway cannot be read at the moment") from None
             if key is None:
                 raise AuthenticationError("this API key is not known here", code="invalid_api_key")
             return Caller(key.scope, admin=False, credentials=config.allow_client_credentials, key=key)

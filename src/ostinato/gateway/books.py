@@ -12,11 +12,13 @@ from pathlib import Path
 
 from ostinato.gateway import keys, till
 from ostinato.gateway.keys import KeyRing
-from ostinato.gateway.till import SETTLE_S, Till
+from ostinato.gateway.till import REST_S, SETTLE_S, Till
 from ostinato.ledger import book
 from ostinato.ledger.file import LedgerFile
 
 FILE_NAME = "gateway.db"
+QUICK_S = 0.2
+"""How long calls wait for a file that another process holds: it is everybody who waits."""
 SCHEMA = book.SCHEMA + keys.SCHEMA + till.SCHEMA
 
 
@@ -29,8 +31,9 @@ class Books:
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
         self.file = LedgerFile(path, SCHEMA)
-        self.ring = KeyRing(self.file, clock=clock)
-        self.till = Till(self.file, secrets.token_hex(8), clock=clock)
+        self._quick = LedgerFile(path, SCHEMA, busy_timeout_s=QUICK_S)
+        self.ring = KeyRing(self.file, clock=clock, quick=self._quick)
+        self.till = Till(self._quick, secrets.token_hex(8), clock=clock)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -47,12 +50,14 @@ class Books:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
-        self.till.close()
+        self.till.close(self.file)  # nobody is kept waiting any more
+        self._quick.close()
         self.file.close()
 
     def _write(self) -> None:
-        while not self._closing.wait(SETTLE_S):
-            self.till.flush()
+        pause_s = SETTLE_S
+        while not self._closing.wait(pause_s):
+            pause_s = SETTLE_S if self.till.flush() else REST_S
 
 
 def usual_path(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:

@@ -14,12 +14,18 @@ from typing import Literal
 import msgspec
 
 from ostinato.caching.policy import CONTROLS
-from ostinato.errors import ConfigurationError, NotFoundError
+from ostinato.errors import ConfigurationError, NotFoundError, StoreError, warn
 from ostinato.ledger.file import LedgerFile
 
 PREFIX = "sk-ost-"
 LOOK_S = 0.5
 """Seconds after which a process asks whether the keys have changed: a revoked one stops within a second everywhere."""
+
+MOST_TEXT = 256
+"""Characters of a name, a tenant or a group."""
+MOST_USD = 9_000_000.0
+"""The largest budget: in picodollars it has to fit into 64 bits."""
+MOST_RATE = 10**12
 
 Period = Literal["ever", "month", "day"]
 
@@ -75,10 +81,13 @@ def checked(key: Key) -> Key:
         raise ConfigurationError(
             f"the id of a key has 1 to 64 letters, digits, dots, dashes and underscores: {key.id!r}"
         )
-    for name, least in (("budget_usd", 0), ("rpm", 1), ("tpm", 1)):
+    for name, least, most in (("budget_usd", 0, MOST_USD), ("rpm", 1, MOST_RATE), ("tpm", 1, MOST_RATE)):
         value = getattr(key, name)
-        if value is not None and not value >= least:
-            raise ConfigurationError(f"{name} must be a number from {least} up, not {value!r}")
+        if value is not None and not least <= value <= most:
+            raise ConfigurationError(f"{name} must be a number from {least} to {most:.0f}, not {value!r}")
+    for name in ("name", "tenant", "group"):
+        if len(getattr(key, name) or "") > MOST_TEXT:
+            raise ConfigurationError(f"the {name} of a key has {MOST_TEXT} characters at most")
     unknown = sorted(set(key.allowed_cache_controls or ()) - set(CONTROLS))
     if unknown:
         raise ConfigurationError(f"there is no cache control {unknown[0]!r}; there are: {', '.join(CONTROLS)}")
@@ -88,23 +97,34 @@ def checked(key: Key) -> Key:
 class KeyRing:
     """The keys of a gateway, shared by its processes through one file and remembered in each.
 
-    `find` reads memory, and asks the file at most twice a second whether anything changed.
+    `find` reads memory, and asks the file at most twice a second whether anything changed. While the file cannot
+    be read, the keys that are remembered go on.
     """
 
-    def __init__(self, file: LedgerFile, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, file: LedgerFile, *, clock: Callable[[], float] = time.time, quick: LedgerFile | None = None
+    ) -> None:
+        """`quick` is the same file over a connection of its own, for `find`: it waits for nobody who changes keys."""
         self._file = file
+        self._quick = quick or file
         self._clock = clock
         self._known: dict[bytes, Key] = {}
         self._number = -1
         self._look_at = 0.0
+        self._error: StoreError | None = None
+        """Why the file could not be read the last time."""
 
     def find(self, secret: str) -> Key | None:
-        """Return the key of `secret`, or None when there is none, or it has expired or was revoked."""
+        """Return the key of `secret`, or None when there is none, or it has expired or was revoked.
+
+        Raises: StoreError: it is not remembered, and the file cannot be read.
+        """
         now = self._clock()
         if now >= self._look_at:
-            self._look(now)
-        digest = _digest(secret)
-        key = self._known.get(digest)
+            self._look_again(now)
+        key = self._known.get(_digest(secret))
+        if key is None and self._error is not None:
+            raise self._error
         if key is None or key.revoked or (key.expires_at is not None and now >= key.expires_at):
             return None
         return key
@@ -115,7 +135,8 @@ class KeyRing:
         Raises: ConfigurationError: a bound that is none, or an id that is taken.
         """
         secret = PREFIX + secrets.token_urlsafe(32)
-        key = msgspec.structs.replace(key, tenant=key.tenant or key.id, created_at=self._clock())
+        tenant, group = key.tenant or key.id, key.group or None  # an empty field is no group of all who left it empty
+        key = msgspec.structs.replace(key, tenant=tenant, group=group, created_at=self._clock())
         row = (key.id, _digest(secret), msgspec.json.encode(checked(key)))
         with self._file.transaction() as connection:
             if connection.execute("SELECT 1 FROM keys WHERE id = ?", (key.id,)).fetchone():
@@ -146,14 +167,27 @@ class KeyRing:
         self._look(self._clock())
         return key
 
+    def _look_again(self, now: float) -> None:
+        try:
+            self._look(now)
+        except StoreError as error:
+            if self._error is None:
+                warn("the keys cannot be read, those that are remembered go on: %s", error)
+            self._error = error
+        else:
+            self._error = None
+
     def _look(self, now: float) -> None:
         self._look_at = now + LOOK_S
-        with self._file.reading() as connection:
-            (number,) = connection.execute("SELECT number FROM changes").fetchone()
+        with self._quick.reading() as connection:
+            number = connection.execute("SELECT MAX(number) FROM changes").fetchone()[0]
             if number == self._number:
                 return
             rows: Iterable[tuple[bytes, bytes]] = connection.execute("SELECT digest, said FROM keys").fetchall()
-        self._known = {digest: msgspec.json.decode(said, type=Key) for digest, said in rows}
+        try:
+            self._known = {digest: msgspec.json.decode(said, type=Key) for digest, said in rows}
+        except msgspec.DecodeError as exc:
+            raise StoreError(f"a key in the ledger cannot be read: {exc}") from exc
         self._number = number
 
 

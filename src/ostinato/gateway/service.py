@@ -67,8 +67,8 @@ class Service:
         if self.books is not None:
             try:
                 exchange.ticket = self.books.till.admit(exchange.caller.key, model)
-            except StoreError as error:
-                raise _unread(error) from None
+            except StoreError:
+                raise _unread() from None
 
     def draw(self, exchange: Exchange) -> None:
         """Let a call go upstream, as far as its key's money goes.
@@ -78,8 +78,8 @@ class Service:
         if self.books is not None and exchange.ticket is not None:
             try:
                 self.books.till.draw(exchange.ticket)
-            except StoreError as error:
-                raise _unread(error) from None
+            except StoreError:
+                raise _unread() from None
 
     def settle(self, exchange: Exchange) -> None:
         """Write a line for a call that was let in."""
@@ -98,8 +98,9 @@ class Service:
             await self.cache.aclose()
 
 
-def _unread(error: StoreError) -> ServiceUnavailableError:
-    return ServiceUnavailableError(f"the limits of this key cannot be read: {error.message}")
+def _unread() -> ServiceUnavailableError:
+    # The log says why: where the file is, and how it is, is no caller's.
+    return ServiceUnavailableError("the limits of this key cannot be read at the moment")
 
 
 def line_of(exchange: Exchange, model: str, at: float) -> Line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,7 @@ async def _reply(service: Service, exchange: Exchange, answer: Callable[[Books],
     if service.books is None:
         raise ServiceUnavailableError("this gateway keeps no books")
     try:
-        told = answer(service.books)
+        told = await asyncio.to_thread(answer, service.books)  # it may wait for another process
     except StoreError as error:
         raise ServiceUnavailableError(f"the ledger does not answer: {error.message}") from None
     await exchange.reply_json(told, plain_headers(exchange.call_id))

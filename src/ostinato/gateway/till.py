@@ -8,6 +8,7 @@ that died had granted is free again after `GRANT_LIFE_S`.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -24,6 +25,8 @@ from ostinato.ledger.line import Account, Line, Sum
 
 SETTLE_S = 0.25
 """Seconds between two settlings of what was spent."""
+REST_S = 2.0
+"""Seconds that a file is left alone which could not be written: every try may keep all callers waiting."""
 IDLE_S = 5.0
 """Seconds after which a grant that nobody draws on is given back."""
 GRANT_LIFE_S = 60.0
@@ -112,7 +115,10 @@ class Till:
         self._sums: dict[Account, Sum] = {}
         self._usual: dict[tuple[str, Kind], int] = {}
         """What a call to a model took lately, by model and kind."""
-        self._failing = False
+        self._failures = 0
+        """How often in a row the ledger could not be written."""
+        self._shut: tuple[float, StoreError] | None = None
+        """Until when the file is left alone for grants, and why."""
 
     def admit(self, key: Key | None, model: str) -> Ticket:
         """Let a call of `key` in, as far as its calls a minute go. Its ticket must be settled.
@@ -169,16 +175,19 @@ class Till:
                 total = self._sums[account] = Sum()
             total.add(line)
 
-    def flush(self) -> None:
-        """Settle with the other processes, and write the ledger. What cannot be written waits for the next time."""
+    def flush(self, file: LedgerFile | None = None) -> bool:
+        """Settle with the other processes, and write the ledger. Return whether it could be written.
+
+        What cannot be written waits for the next time. `file` is another connection to write with.
+        """
         now = self._clock()
         with self._lock:
             idle = [purse for purse in self._purses.values() if purse.is_idle(now)]
             due = [purse for purse in self._purses.values() if purse.is_due(now) and purse not in idle]
             if not (self._sums or idle or due):
-                return
+                return True
             try:
-                with self._file.transaction() as connection:
+                with (file or self._file).transaction() as connection:
                     add_sums(connection, self._sums)
                     for purse in due:
                         self._settle(connection, purse, max(0, purse.left), now)
@@ -186,23 +195,24 @@ class Till:
                         self._settle(connection, purse, 0, now)
                     connection.execute("DELETE FROM grants WHERE amount = 0 OR at <= ?", (now - GRANT_LIFE_S,))
             except StoreError as error:
-                if not self._failing:
+                self._failures += 1
+                if self._failures == 2:  # once may be another process at work
                     warn("the ledger cannot be written, calls go on and their sums wait: %s", error)
-                self._failing = True
-                return
-            self._failing = False
+                return False
+            self._failures = 0
             self._sums = {}
             for purse in due + idle:
                 purse.unsettled = 0
             for purse in idle:
                 del self._purses[purse.key_id, purse.kind]
+            return True
 
-    def close(self) -> None:
-        """Settle, and give every grant back."""
+    def close(self, file: LedgerFile | None = None) -> bool:
+        """Settle, and give every grant back. Return whether that could be written. `file` as for `flush`."""
         with self._lock:
             for purse in self._purses.values():
                 purse.drawn_at = float("-inf")
-        self.flush()
+        return self.flush(file)
 
     # The lock is held.
 
@@ -219,7 +229,7 @@ class Till:
 
     def _grant(self, purse: Purse, wanted: int, now: float) -> bool:
         """Take more of the limit for `purse`. Return whether it now has what is wanted."""
-        with self._file.transaction() as connection:
+        with self._unless_shut(now) as connection:
             self._settle(connection, purse, max(0, purse.left), now)
             row = connection.execute(_SPENT, (purse.key_id, purse.kind, purse.span)).fetchone()
             spent: int = 0 if row is None else row[0]
@@ -236,6 +246,18 @@ class Till:
         if enough:
             purse.left = left
         return enough
+
+    @contextlib.contextmanager
+    def _unless_shut(self, now: float) -> Iterator[sqlite3.Connection]:
+        if self._shut is not None and now < self._shut[0]:
+            raise self._shut[1]
+        try:
+            with self._file.transaction() as connection:
+                yield connection
+        except StoreError as error:
+            self._shut = now + REST_S, error
+            raise
+        self._shut = None
 
     def _settle(self, connection: sqlite3.Connection, purse: Purse, left: int, now: float) -> None:
         """Write what `purse` spent, and what of its grant it keeps. The caller forgets what was unsettled."""

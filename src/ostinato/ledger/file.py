@@ -6,12 +6,14 @@ import contextlib
 import os
 import sqlite3
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ostinato.errors import StoreError
 
 BUSY_TIMEOUT_S = 5.0
+"""How long another process's transaction is waited for, where nobody is kept waiting by it."""
 
 
 class LedgerFile:
@@ -21,9 +23,10 @@ class LedgerFile:
     Every method raises `StoreError` for what the system or SQLite refuses.
     """
 
-    def __init__(self, path: str | os.PathLike[str], schema: str) -> None:
+    def __init__(self, path: str | os.PathLike[str], schema: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100  # a symlink is refused below, not followed
         self._schema = schema
+        self._busy_timeout_s = busy_timeout_s
         self._lock = threading.RLock()
         self._open: tuple[int, sqlite3.Connection] | None = None
         self._left: list[sqlite3.Connection] = []
@@ -72,20 +75,29 @@ class LedgerFile:
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.chmod(f"{self.path}{suffix}", 0o600)  # noqa: PTH101
-        connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        timeout_s = self._busy_timeout_s
+        connection = sqlite3.connect(self.path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
         try:
             # A log beside the file lets readers and one writer go on together; it is synced at checkpoints.
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(self._schema)
+            self._lay_out(connection)
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _lay_out(self, connection: sqlite3.Connection) -> None:
+        """Make the tables that are not there yet; where they are, wait for nobody who writes."""
+        number = zlib.crc32(self._schema.encode()) >> 1
+        if connection.execute("PRAGMA user_version").fetchone()[0] != number:
+            connection.execute(f"PRAGMA busy_timeout={round(BUSY_TIMEOUT_S * 1000)}")
+            connection.executescript(f"{self._schema};PRAGMA user_version={number};")
+            connection.execute(f"PRAGMA busy_timeout={round(self._busy_timeout_s * 1000)}")
+
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.Error) as exc:
+        except (OSError, OverflowError, sqlite3.Error) as exc:  # overflow: a number larger than SQLite's
             raise StoreError(f"the ledger {str(self.path)!r} cannot be used: {exc}") from exc
