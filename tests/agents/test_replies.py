@@ -77,6 +77,8 @@ def test_position_counts_as_in_autogen_where_each_of_ours_stands_twice() -> None
         "generate_function_call_reply",
         "a_generate_tool_calls_reply",
         "generate_tool_calls_reply",
+        "a_generate_code_execution_reply",
+        "generate_code_execution_reply",
         "a_generate_oai_reply",
         "generate_oai_reply",
     ]
