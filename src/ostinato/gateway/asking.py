@@ -121,7 +121,7 @@ async def _ask_deployments(
 
     Raises: OstinatoError: of the deployment that was asked last.
     """
-    plan = service.router.plan(alias, prefix_of(ask.body), last=last, before=partial(service.draw, exchange))
+    plan = service.router.plan(alias, _prefix(ask, alias), last=last, before=partial(service.draw, exchange))
     while True:
         try:
             told = await how(ask, plan)
@@ -136,6 +136,13 @@ async def _ask_deployments(
         else:
             plan.answered()
             return told
+
+
+def _prefix(ask: Ask, alias: Alias) -> bytes | None:
+    """Return what decides who is asked first; of one alone, what makes those who ask the same wait the same."""
+    if len(alias.deployments) > 1 or ask.token is None:
+        return prefix_of(ask.body)
+    return sha256(ask.token[-1]).digest()
 
 
 async def _send(exchange: Exchange, told: Told) -> None:
