@@ -2,7 +2,8 @@
 
 Needs `wrk` on PATH. Each server is one process; loads alternate between the servers within each round; the figures
 are medians: requests a second, CPU time of the server per request, p50 and p99. The gateway runs with a master key,
-a virtual key, a ttl, the ledger and metrics on.
+a virtual key, a ttl, the ledger and metrics on; its hits come out of memory, and out of a Redis without a near cache.
+The provider emulator behind all of them is a process of its own.
 
 Peers are measured in the same run where these variables name them:
 
@@ -28,9 +29,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ostinato.testing.emulator import Emulator
+from tests.stores.redis_server import RedisServer, binaries
 
 SECONDS = 2
+OSTINATO = str(Path(sys.executable).with_name("ostinato"))
+MEMORY = {"type": "local"}
 MASTER = "sk-bench-" + "m" * 24
 CONSTANT = """
 BODY = b"x" * {size}
@@ -150,7 +153,7 @@ def script(folder: Path, server: Server, load: Load, number: int) -> Path:
     if load.fresh:
         before, after = text.split("@@")
         lines += [
-            f"local n, before, after = 0, [==[{before}{number}-]==], [==[{after}]==]",
+            f"local n, before, after = 0, [==[{before}{number}-{load.name}-]==], [==[{after}]==]",
             "local id = 0",
             "function setup(thread) thread:set('id', id); id = id + 1 end",
             "request = function() n = n + 1; return wrk.format(nil, nil, nil, before .. id .. '-' .. n .. after) end",
@@ -179,17 +182,15 @@ def measured(folder: Path, server: Server, load: Load, number: int) -> Figures:
     return Figures(requests / duration_us * 1e6, used / max(requests, 1) * 1e6, p50, p99, int(errors))
 
 
-def ostinato_config(folder: Path, upstream: str, cache: str) -> Path:
-    path = folder / f"ostinato-{cache}.yaml"
+def ostinato_config(folder: Path, upstream: str, cache: dict[str, Any]) -> Path:
+    path = folder / f"ostinato-{cache['type']}.yaml"
     path.write_text(
         f"""
 model_list:
   - model_name: gpt-4o
     litellm_params: {{model: openai/gpt-4o, api_base: "{upstream}/v1", api_key: sk-up-{"u" * 20}}}
 general_settings: {{master_key: {MASTER}}}
-litellm_settings:
-  cache: {str(cache != "off").lower()}
-  cache_params: {{type: {"local" if cache == "off" else cache}, ttl: 3600}}
+litellm_settings: {{cache: true, cache_params: {json.dumps({**cache, "ttl": 3600})}}}
 """
     )
     return path
@@ -212,20 +213,26 @@ def constant(folder: Path, size: int) -> Iterator[Server]:
 
 
 @contextmanager
-def ostinato(folder: Path, upstream: str, cache: str) -> Iterator[Server]:
+def emulator() -> Iterator[str]:
     port = free_port()
-    command = [str(Path(sys.executable).with_name("ostinato")), "serve", "--config"]
+    with running([OSTINATO, "emulate", "--port", str(port)], port, "emulator", {}, "/", "none"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def ostinato(folder: Path, upstream: str, cache: dict[str, Any]) -> Iterator[Server]:
+    port = free_port()
+    command = [OSTINATO, "serve", "--config"]
     command += [str(ostinato_config(folder, upstream, cache)), "--port", str(port)]
     env = {"XDG_DATA_HOME": str(folder), "XDG_CACHE_HOME": str(folder), "XDG_STATE_HOME": str(folder)}
-    with running(command, port, f"ostinato, {cache}", env, "/health/readiness", MASTER) as server:
+    with running(command, port, f"ostinato, {cache['type']}", env, "/health/readiness", MASTER) as server:
         key = virtual_key(server)
         yield server._replace(headers={**server.headers, "authorization": f"Bearer {key}"})
 
 
 @contextmanager
 def litellm(folder: Path, upstream: str, command: str) -> Iterator[Server]:
-    port, path = free_port(), ostinato_config(folder, upstream, "local").with_name("litellm.yaml")
-    path.write_text(ostinato_config(folder, upstream, "local").read_text())
+    port, path = free_port(), ostinato_config(folder, upstream, MEMORY)
     env = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     env["PYTHONDONTWRITEBYTECODE"] = ""
     options = ["--config", str(path), "--port", str(port), "--host", "127.0.0.1"]
@@ -243,7 +250,9 @@ def portkey(upstream: str, start: str) -> Iterator[Server]:
 
 
 def serves(server: Server, load: Load) -> bool:
-    """Return whether a row makes sense: Portkey has no cache here, and the constant answer no stream."""
+    """Return whether a row makes sense: Portkey has no cache here, the constant answer no stream, a miss no store."""
+    if server.name == "ostinato, redis":
+        return not load.fresh
     if server.name == "portkey":
         return load.fresh and not load.stream
     return not (server.name == "constant answer" and (load.stream or load.fresh))
@@ -254,11 +263,14 @@ def main(rounds: int) -> None:
         raise SystemExit("this benchmark needs wrk on PATH (Debian: apt-get install wrk)")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        upstream = stack.enter_context(Emulator()).url
+        upstream = stack.enter_context(emulator())
         servers = [
             stack.enter_context(constant(folder, 1200)),
-            stack.enter_context(ostinato(folder, upstream, "local")),
+            stack.enter_context(ostinato(folder, upstream, MEMORY)),
         ]
+        for binary in binaries()[:1]:
+            redis = stack.enter_context(RedisServer(binary))
+            servers.append(stack.enter_context(ostinato(folder, upstream, {"type": "redis", **redis.settings})))
         if command := os.environ.get("OSTINATO_BENCH_LITELLM"):
             servers.append(stack.enter_context(litellm(folder, upstream, command)))
         if start := os.environ.get("OSTINATO_BENCH_PORTKEY"):
