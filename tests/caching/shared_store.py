@@ -31,6 +31,7 @@ class SharedStore(MemoryStore):
 
 class SharedLeases:
     live_bytes = 1 << 24
+    gather_s, alone_s = 0.005, 0.05
 
     def __init__(self, store: SharedStore, lease_s: float, clock: Callable[[], float]) -> None:
         self.lease_s = lease_s
@@ -52,7 +53,8 @@ class SharedLeases:
             return Live(key, found.token, list(found.frames))
         self.claims += 1
         token = self.claims.to_bytes(16, "big")
-        self._standings[key] = Standing(token, now + self.lease_s)
+        inherits = found is not None and found.state != "over" and found.followed
+        self._standings[key] = Standing(token, now + self.lease_s, followed=now + self.lease_s if inherits else 0.0)
         return Lead(key, token, last=found is not None and found.state == "broken")
 
     async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:

@@ -89,6 +89,40 @@ def test_a_reader_that_passed_nothing_on_gets_the_new_answer_whole() -> None:
     assert follower.result.body()["choices"][0]["message"]["content"] == "AB"
 
 
+def test_an_heir_whose_readers_cannot_use_its_answer_keeps_it_for_those_who_notice_later() -> None:
+    machine, leader, [heir, late] = leading_and_following(2, streams=True)
+    late.ride.streams = False
+    leader.opens()
+    leader.pulls(ANSWER[0])
+    machine.news_goes_round()
+    for rider in (heir, late):
+        rider.moves()
+    heir.reads()
+    machine.time_passes(6)
+    machine.processes[1].hears()
+    heir.moves()
+    heir.claims()
+    heir.opens()
+    heir.pulls(OTHER[0])
+    heir.ride.leave()
+    machine.processes[1].tells()
+    heir.way.events = [[*OTHER[1:], b"[DONE]"]]
+    machine.processes[2].hears()
+    late.moves()
+    late.claims()
+    for _ in range(3):
+        machine.time_passes(0.1)
+        machine.processes[1].tells()
+    [pull_on] = machine.processes[1].fed
+    pull_on()
+    machine.news_goes_round()
+    late.moves()
+
+    assert heir.error is not None
+    assert late.result.body()["choices"][0]["message"]["content"] == "AB"
+    assert not late.ride.paid
+
+
 def test_a_reader_that_passed_some_on_fails_where_an_entry_answers_instead() -> None:
     machine, leader, [follower] = leading_and_following(streams=True)
     leader.opens()
@@ -98,21 +132,13 @@ def test_a_reader_that_passed_some_on_fails_where_an_entry_answers_instead() -> 
     follower.reads()
     machine.time_passes(6)
     machine.processes[1].hears()
-    Process(machine.store, machine.clock).claims().lands()
-    machine.store.set(KEY, machine.processes[0].cache.shelf.store.get(KEY) or stored_bytes(machine))
+    third = Process(machine.store, machine.clock)
+    third.claims().lands()
+    third.tells()
     follower.moves()
     follower.claims()
 
     assert isinstance(follower.error, APIConnectionError)
-
-
-def stored_bytes(machine: Machine) -> bytes:
-    other = Machine(1)
-    other.processes[0].claims().lands()
-    other.processes[0].tells()
-    value = other.store.get(KEY)
-    assert value is not None
-    return value
 
 
 def test_a_frozen_leader_that_wakes_tells_and_stores_nothing_and_answers_its_own_reader() -> None:

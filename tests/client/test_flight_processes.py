@@ -13,6 +13,7 @@ import pytest
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client.askers import LEASE_S, Asker, asking, leader_of
 from tests.client.calls import LONG_S, until
+from tests.stores.cosmos_emulator import CosmosEmulator
 from tests.stores.redis_server import RedisServer, binaries
 
 LOST = "APIConnectionError: the stream broke off: its leader was lost, and another answer began"
@@ -29,7 +30,16 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     """Settings of a cache that processes share."""
     if request.param == "disk":
         return {"type": "disk", "cache_path_root": str(tmp_path), "lease_s": LEASE_S}
+    if request.param == "cosmos":
+        place = request.getfixturevalue("cosmos").connection_string
+        return {"type": "cosmos_db", "connection_string": place, "lease_s": LEASE_S, "timeout_ms": 5000}
     return redis_settings(request.getfixturevalue("redis"))
+
+
+@pytest.fixture
+def cosmos() -> Iterator[CosmosEmulator]:
+    with CosmosEmulator() as running:
+        yield running
 
 
 def redis_settings(server: RedisServer) -> dict[str, Any]:
@@ -38,9 +48,9 @@ def redis_settings(server: RedisServer) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("settings", "asynchronous"),
-    [("disk", True), ("redis", False)],
+    [("disk", True), ("redis", False), ("cosmos", True)],
     indirect=["settings"],
-    ids=["tasks on disk", "threads on Redis"],
+    ids=["tasks on disk", "threads on Redis", "tasks on Cosmos DB"],
 )
 def test_four_processes_with_fifty_calls_each_pay_once(
     asynchronous: bool, emulator: Emulator, settings: dict[str, Any], gate: threading.Event
@@ -178,6 +188,7 @@ def test_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(emulator: Emula
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("settings", ["disk", "redis", "cosmos"], indirect=True)
 def test_two_hundred_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(
     emulator: Emulator, settings: dict[str, Any]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +11,15 @@ import pytest
 
 pytest.register_assert_rewrite("ostinato.testing.lease_suite")
 
+from ostinato.caching.stores.cosmos import CosmosStore  # noqa: E402
 from ostinato.caching.stores.disk import DiskStore  # noqa: E402
+from ostinato.caching.stores.memory import MemoryStore  # noqa: E402
 from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
-from ostinato.testing.lease_suite import LeaseSuite, LeasingStore  # noqa: E402
+from ostinato.caching.stores.tiered import TieredStore  # noqa: E402
+from ostinato.testing.lease_suite import KEY, LeaseSuite, LeasingStore, led, tell  # noqa: E402
 from tests.caching.shared_store import SharedStore  # noqa: E402
+from tests.stores.cosmos_emulator import CosmosEmulator  # noqa: E402
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster, version  # noqa: E402
 
 
@@ -35,6 +39,20 @@ class TestDiskLeases(LeaseSuite):
         return DiskStore(self.folder, lease_s=self.lease_s, clock=clock)  # type: ignore[return-value]  # it has leases
 
 
+class TestTieredLeases(TestDiskLeases):
+    def make_store(self, clock: Callable[[], float]) -> LeasingStore:
+        shared: Any = super().make_store(clock)
+        self.fast = MemoryStore(1 << 20, clock=clock)
+        return TieredStore(self.fast, shared, clock=clock)  # type: ignore[return-value]  # it has leases
+
+    def test_what_landed_is_in_both_tiers(self) -> None:
+        with self.opened() as store:
+            lead = led(store.leases.claim(KEY, over=True))
+            tell(store, lead, 0, end="landed", value=b"entry")
+
+            assert self.fast.get(KEY) == b"entry"
+
+
 @pytest.fixture(scope="class", params=binaries(), ids=version)
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     with RedisServer(request.param, password=PASSWORD) as running:
@@ -42,7 +60,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 class TestRedisLeases(LeaseSuite):
-    lease_s = 0.2
     more: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True)
@@ -59,8 +76,13 @@ class TestRedisLeases(LeaseSuite):
         return RedisStore(settings, lease_s=self.lease_s)  # type: ignore[return-value]  # it has leases
 
     def pass_time(self, seconds: float) -> None:
-        # The server judges by its own clock, which no test can move.
-        threading.Event().wait(seconds)
+        # The server judges by its own clock, which no test can move: what it compares with that is moved.
+        for server in self.servers:
+            for key in server.ask("KEYS", "*lease:*"):
+                for member in (b"until", b"followed"):
+                    if server.ask("HGET", key, member) != b"0":
+                        server.ask("HINCRBY", key, member, int(-1000 * seconds))
+            server.pass_time(seconds)
 
 
 @pytest.fixture(scope="class", params=binaries(), ids=version)
@@ -80,3 +102,31 @@ class TestRedisLeasesInACluster(TestRedisLeases):
 
 class TestRedisLeasesWithANearCache(TestRedisLeases):
     more: ClassVar[dict[str, Any]] = {"near_bytes": 1 << 20}
+
+
+class TestCosmosLeases(LeaseSuite):
+    removes_at_once = False
+    numbers = itertools.count()
+
+    @pytest.fixture(autouse=True)
+    def _emulator(self, cosmos: CosmosEmulator) -> None:
+        self.emulator = cosmos
+
+    def make_store(self, clock: Callable[[], float]) -> LeasingStore:
+        return CosmosStore(  # type: ignore[return-value]  # it has leases
+            self.emulator.connection_string,
+            f"leases-{next(self.numbers)}",
+            timeout_ms=20_000,
+            lease_s=self.lease_s,
+            clock=clock,
+        )
+
+
+class TestCosmosLeasesInTrouble(TestCosmosLeases):
+    """Answers are lost, so that what was done seems not to be."""
+
+    @pytest.fixture(autouse=True)
+    def _faults(self, cosmos: CosmosEmulator) -> Iterator[None]:
+        cosmos.fault(times=0, every=7, cycle=[{"lose": "answer"}, {"status": 429}, {"lose": "request"}])
+        yield
+        cosmos.fault(times=0)

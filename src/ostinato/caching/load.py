@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ostinato.caching.leased_flight import LeasedFlight, Told
     from ostinato.caching.stores.leases import Lead, Leases
 
-GATHER_S = 0.005
-"""How long events are gathered for those who follow; the first goes at once."""
-ALONE_S = 0.05
-"""The same while nobody follows: whoever begins to waits this long at most for the leader to notice."""
 UNREAD_S = 0.02
 """After this, a thread pulls for those who follow what no reader here does."""
 RENEWALS = 4
@@ -61,7 +57,7 @@ class Load:
         renew_at = self._told_at + leases.lease_s / RENEWALS
         self.due = min(renew_at, now + UNREAD_S) if self.followed else renew_at
         if told.end is None and told.frames and self._events:
-            send_at = self._told_at + (GATHER_S if self.followed else ALONE_S)
+            send_at = self._told_at + (leases.gather_s if self.followed else leases.alone_s)
             if now < send_at:
                 self.due = min(self.due, send_at)
                 return None

@@ -6,8 +6,8 @@
         def make_store(self, clock):
             return MyStore(lease_s=self.lease_s, clock=clock)
 
-The store has `leases`; see `ostinato.caching.stores.leases`. Where its server has a clock of its own, set `lease_s`
-to a tenth of a second or so, and let `pass_time` wait.
+The store has `leases`; see `ostinato.caching.stores.leases`. Where its server has a clock of its own, `pass_time` moves
+what the server compares with it, or waits, and then `lease_s` is better small.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class LeaseSuite:
     """Subclass it, name the class `Test…`, and say how a store is made."""
 
     lease_s = 5.0
+    removes_at_once = True
+    """Whether a live stream that nobody followed is gone as soon as its call is over, and not only soon after."""
     clock = ManualClock()
 
     def make_store(self, clock: Callable[[], float]) -> LeasingStore:
@@ -153,7 +155,7 @@ class LeaseSuite:
             tell(store, lead, 0, b"one")
             tell(store, lead, 1, b"end", end="landed", value=b"entry")
 
-            assert news(store, lead, 0) == News([], gone=True)
+            assert news(store, lead, 0).gone is self.removes_at_once
 
     def test_a_leader_that_tells_nothing_is_taken_for_dead_and_one_follower_takes_over(self) -> None:
         with self.opened() as store:
@@ -167,6 +169,19 @@ class LeaseSuite:
             assert [type(one) for one in claimed] == [Lead, Live, Live]
             assert not led(claimed[0]).last
             assert followed(claimed[1]).frames == []
+
+    def test_who_takes_over_is_followed_at_first_by_those_who_have_yet_to_notice(self) -> None:
+        with self.opened() as store:
+            dead = led(store.leases.claim(KEY))
+            store.leases.claim(KEY)
+            tell(store, dead, 0, b"dead")
+            self.pass_time(self.lease_s * 1.5)
+            heir = led(store.leases.claim(KEY))
+            heard = [tell(store, heir, 0, b"one", end="released")]
+            self.pass_time(self.lease_s * 1.2)
+            heard.append(tell(store, heir, 1, b"two"))
+
+            assert heard == ["followed", "alone"]
 
     def test_a_leader_that_was_taken_for_dead_can_tell_and_store_nothing(self) -> None:
         with self.opened() as store:

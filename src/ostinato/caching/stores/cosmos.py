@@ -15,7 +15,9 @@ from ostinato.caching.stores.contract import Found, found_until
 from ostinato.caching.stores.cosmos_account import CONTAINER, DATABASE, Account
 from ostinato.caching.stores.cosmos_container import Container
 from ostinato.caching.stores.cosmos_items import ENTRIES, Item, fits, key_of, value_of
+from ostinato.caching.stores.cosmos_leases import CosmosLeases
 from ostinato.caching.stores.cosmos_loops import Loops
+from ostinato.caching.stores.leases import LEASE_S
 from ostinato.errors import ConfigurationError, StoreError, warn
 
 TIMEOUT_MS = 1000.0
@@ -58,6 +60,7 @@ class CosmosStore:
         *,
         client: Any = None,
         timeout_ms: float = TIMEOUT_MS,
+        lease_s: float | None = LEASE_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 0 < timeout_ms < math.inf:
@@ -67,6 +70,7 @@ class CosmosStore:
         self._container = Container(account, database_id, container_id, timeout_s=timeout_ms / 1000, clock=clock)
         self._behind = Behind(self._container.send, clock=clock, name="ostinato-cosmos-writer")
         self._loops = Loops(self._container)
+        self.leases = None if lease_s is None else CosmosLeases(self._container, lease_s=lease_s, clock=clock)
         self._too_large = 0
         # Runs when the store is collected, and when the interpreter ends.
         weakref.finalize(self, _end, self._behind, self._container)

@@ -47,6 +47,7 @@ class Answer(NamedTuple):
 class DiskLeases:
     """The leases of one disk store. Who follows polls every 3 to 15 ms: a file rings no bell."""
 
+    gather_s, alone_s = 0.005, 0.05
     live_bytes = 16 * 2**20
 
     def __init__(
@@ -131,10 +132,12 @@ class DiskLeases:
             return Live(key, row[0], self._frames(row[0], 0, connection))
         _purge(connection, key, now)
         token = os.urandom(16)
+        inherits = row is not None and row[1] != OVER and row[3] > 0
+        followed = now + self.lease_s if inherits else 0.0
         connection.execute(
             "INSERT INTO ostinato_leases (key, token, state, until, followed, frames, drop_at)"
-            " VALUES (?, ?, ?, ?, 0, 0, ?)",
-            (key, token, LEADING, now + self.lease_s, now + self.lease_s * DROP_LEASES),
+            " VALUES (?, ?, ?, ?, ?, 0, ?)",
+            (key, token, LEADING, now + self.lease_s, followed, now + self.lease_s * DROP_LEASES),
         )
         return Lead(key, token, last=row is not None and row[1] == BROKEN)
 

@@ -85,13 +85,18 @@ class Leases(Protocol):
 
     lease_s: float
     """Seconds after which a leader that tells nothing is taken for dead."""
+    gather_s: float
+    """How long events are gathered for those who follow; the first goes at once."""
+    alone_s: float
+    """The same while nobody follows: whoever begins to waits this long at most for the leader to notice."""
     live_bytes: int
     """What one live stream may take in the store. Who follows a longer one asks for itself."""
 
     def claim(self, key: bytes, *, over: bool = False) -> Claimed:
         """Return the entry of `key`, the lead, or the live stream of whoever has the lead, in one operation.
 
-        With `over` an entry does not count: it is to be replaced.
+        With `over` an entry does not count: it is to be replaced. Who takes over from a leader that died, or gave up,
+        is followed at first: those who followed have yet to notice.
         """
 
     async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:

@@ -66,6 +66,7 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             if wanted.max_bytes is not None:
                 raise ConfigurationError("max_bytes bounds nothing in Cosmos DB, where a ttl makes room")
             given = {name: own.pop(name) for name in SETTINGS if name in own}
+            given["lease_s"] = lease_seconds(own)
             _end(kind, own)
             return CosmosStore(**given, clock=wanted.clock)
         case _:

@@ -42,7 +42,7 @@ end
 """
     + _NOW
     + """
-local lease = redis.call('HMGET', KEYS[2], 'token', 'state', 'until', 'frames')
+local lease = redis.call('HMGET', KEYS[2], 'token', 'state', 'until', 'frames', 'followed')
 if lease[1] == ARGV[2] then return 0 end
 if lease[2] == 'leading' and now < tonumber(lease[3]) then
   redis.call('HSET', KEYS[2], 'followed', now + ARGV[3])
@@ -50,8 +50,11 @@ if lease[2] == 'leading' and now < tonumber(lease[3]) then
   if #frames < tonumber(lease[4]) then return false end
   return {lease[1], frames}
 end
+local inherits = lease[1] and lease[2] ~= 'over' and lease[5] ~= '0'
+local followed = inherits and now + ARGV[3] or 0
 redis.call('DEL', KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[2], 'token', ARGV[2], 'state', 'leading', 'until', now + ARGV[3], 'followed', 0, 'frames', 0)
+redis.call('HSET', KEYS[2], 'token', ARGV[2], 'state', 'leading', 'until', now + ARGV[3])
+redis.call('HSET', KEYS[2], 'frames', 0, 'followed', followed)
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 return lease[2] == 'broken' and 1 or 0
 """
@@ -111,6 +114,8 @@ class RedisLeases:
     A lease and its live stream are two keys that begin with the store's prefix; in a cluster they are in the slot of
     the entry. The news of a stream are published on a channel that is called as its key.
     """
+
+    gather_s, alone_s = 0.005, 0.05
 
     def __init__(self, servers: Servers, settings: Settings, near: Near | None, *, lease_s: float) -> None:
         self.lease_s = lease_s

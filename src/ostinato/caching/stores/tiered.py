@@ -12,6 +12,8 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ostinato.caching.stores.contract import Dating, Found, Store
 from ostinato.caching.stores.forks import renew_after_fork
+from ostinato.caching.stores.leases import Leasing
+from ostinato.caching.stores.tiered_leases import TieredLeases
 from ostinato.errors import StoreError
 
 Arguments = TypeVarTuple("Arguments")
@@ -58,6 +60,8 @@ class TieredStore:
         self._missed: OrderedDict[bytes, None] = OrderedDict()
         """What was asked for and not found: what is set there replaces nothing."""
         self._lock = threading.RLock()
+        leases = shared.leases if isinstance(shared, Leasing) else None
+        self.leases = None if leases is None else TieredLeases(leases, self._settle)
         renew_after_fork(self)
 
     def get(self, key: bytes) -> bytes | None:

@@ -1,0 +1,41 @@
+"""The leases of two stores as one: those of the shared one, whose new entries are kept in the fast one, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from ostinato.caching.stores.leases import Claimed, Heard, Leases, News, Report, Seen
+
+
+class TieredLeases:
+    """The shared store's leases. `settled` is called with each entry that they stored: key, value, seconds to live."""
+
+    def __init__(self, shared: Leases, settled: Callable[[bytes, bytes, float | None], None]) -> None:
+        self.lease_s = shared.lease_s
+        self.gather_s = shared.gather_s
+        self.alone_s = shared.alone_s
+        self.live_bytes = shared.live_bytes
+        self._shared = shared
+        self._settled = settled
+
+    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
+        return self._shared.claim(key, over=over)
+
+    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
+        return await self._shared.aclaim(key, over=over)
+
+    def tell(self, reports: Sequence[Report]) -> list[Heard]:
+        heard = self._shared.tell(reports)
+        for report, word in zip(reports, heard, strict=True):
+            if report.value is not None and word != "fenced":
+                self._settled(report.key, report.value, report.ttl_s)
+        return heard
+
+    def follow(self, seen: Sequence[Seen]) -> list[News]:
+        return self._shared.follow(seen)
+
+    def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:
+        return self._shared.wait(keys, seconds)
+
+    def interrupt(self) -> None:
+        self._shared.interrupt()
