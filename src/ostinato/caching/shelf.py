@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ostinato.caching.abroad import Abroad
-from ostinato.caching.envelope import Envelope
 from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.past import Miss, Past
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
@@ -20,6 +18,7 @@ from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
 
 if TYPE_CHECKING:
+    from ostinato.caching.abroad import Abroad
     from ostinato.caching.counters import Counters
     from ostinato.caching.seal import DataKey, Keys
     from ostinato.caching.stores.contract import Store
@@ -58,6 +57,9 @@ class Shelf:
         """What this process tells others of its flights, and hears of theirs; None: the store has no leases."""
         leases = store.leases if isinstance(store, Leasing) else None
         if leases is not None:
+            from ostinato.caching.abroad import Abroad  # a cache in memory does without
+            from ostinato.caching.envelope import Envelope
+
             envelope = None if self.seal is None else Envelope(store, self.seal)
             self.abroad = Abroad(leases, counters, self._store_failed, stall_s=stall_s, envelope=envelope)
 
