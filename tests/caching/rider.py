@@ -100,7 +100,7 @@ class Rider:
         assert seat is not None
         flight = self.flight
         assert isinstance(flight, LeasedFlight)
-        self.answer(seat.settle(flight, self.step.token, seat.claim(anew=self.ride.anew)))
+        self.answer(seat.settle(flight, self.step.token, seat.claim(anew=self.ride.anew, again=flight.has_followed)))
 
     # What a shell may make of Open and Pull.
 

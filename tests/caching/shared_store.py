@@ -41,13 +41,15 @@ class SharedLeases:
         self._clock = clock
         self._standings: dict[bytes, Standing] = {}
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         self._ask()
         now = self._clock()
         entry = None if over else self._store.get(key)
         if entry is not None:
             return entry
         found = self._standings.get(key)
+        if found is not None and (found.state, again) == ("over", True):
+            return Live(key, found.token, list(found.frames))
         if found is not None and found.state == "leading" and now < found.until:
             found.followed = now + self.lease_s
             return Live(key, found.token, list(found.frames))
@@ -57,8 +59,8 @@ class SharedLeases:
         self._standings[key] = Standing(token, now + self.lease_s, followed=now + self.lease_s if inherits else 0.0)
         return Lead(key, token, last=found is not None and found.state == "broken")
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
-        return self.claim(key, over=over)
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
+        return self.claim(key, over=over, again=again)
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
         self._ask()

@@ -384,7 +384,7 @@ def test_a_claim_that_comes_back_to_nobody_is_given_back() -> None:
     seat, step = rider.ride.seat, rider.step
     assert seat is not None
     assert isinstance(step, Claim)
-    standing = seat.claim(anew=False)
+    standing = seat.claim(anew=False, again=False)
     rider.ride.leave()
     flight = rider.flight
     assert isinstance(flight, LeasedFlight)

@@ -72,7 +72,7 @@ def test_another_call_of_the_process_opens_when_the_one_that_claimed_leaves_befo
     assert isinstance(flight, LeasedFlight)
     assert isinstance(joiner.step, Wait)
     before = joiner.step.version
-    seat.settle(flight, step.token, seat.claim(anew=False))
+    seat.settle(flight, step.token, seat.claim(anew=False, again=False))
     founder.ride.leave()
     woken = not flight.call_when_moved(lambda: None, before)
     joiner.moves()

@@ -32,7 +32,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
         return {"type": "disk", "cache_path_root": str(tmp_path), "lease_s": LEASE_S}
     if request.param == "cosmos":
         place = request.getfixturevalue("cosmos").connection_string
-        return {"type": "cosmos_db", "connection_string": place, "lease_s": LEASE_S, "timeout_ms": 5000}
+        return {"type": "cosmos_db", "connection_string": place, "lease_s": 4 * LEASE_S, "timeout_ms": 5000}
     return redis_settings(request.getfixturevalue("redis"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato import StoreError
+from ostinato import Cache, StoreError, completion
 from ostinato.caching.stores.leases import Lead, Live, News, Seen
 from ostinato.caching.stores.redis import RedisStore
 from ostinato.caching.stores.redis_cluster import slot_of
 from ostinato.caching.stores.redis_leases import RedisLeases
 from ostinato.caching.stores.redis_settings import read_settings
+from ostinato.testing.emulator import Emulator, Reply
 from ostinato.testing.lease_suite import KEY, LeasingStore, led, tell
 from ostinato.testing.store_face import key_of
 from tests.stores.redis_server import RedisServer, binaries, wait_until
@@ -196,3 +198,34 @@ def test_an_answer_that_is_too_large_is_told_and_not_stored(server: RedisServer)
     assert store.get(KEY) is None
     assert store.leases.oversized == 1
     store.close()
+
+
+def test_a_miss_asks_the_server_twice_before_it_goes_out_and_a_hit_once(
+    server: RedisServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+    gate = threading.Event()
+    emulator.script(Reply(gate=gate))
+    hello = [{"role": "user", "content": "hello"}]
+    with Cache(store=opened(server)) as cache, ThreadPoolExecutor(1) as pool:
+        server.ask("CONFIG", "RESETSTAT")
+        missed = pool.submit(completion, "openai/gpt-4o", hello, cache=cache)
+        emulator.wait_for_calls(1, 30)
+        miss = asked(server)
+        gate.set()
+        missed.result(30)
+        cache.flush()
+        server.ask("CONFIG", "RESETSTAT")
+        hit = completion("openai/gpt-4o", hello, cache=cache)
+
+    assert miss == {"get": 1, "eval": 1}
+    assert hit.cache_hit
+    assert asked(server) == {"get": 1, "eval": 0}
+
+
+def asked(server: RedisServer) -> dict[str, int]:
+    """Return how often the server was asked for an entry and for a script, which looks for one itself."""
+    stats = server.info("commandstats")
+    gets, evals = (int(stats.get(f"cmdstat_{name}", {}).get("calls", 0)) for name in ("get", "eval"))
+    return {"get": gets - evals, "eval": evals}

@@ -49,6 +49,8 @@ class LeasedFlight(Flight):
         self._state = "unclaimed"
         self.on_moved: Callable[[], object] | None = None
         """Called when there may be something to tell; the lock is held."""
+        self.has_followed = False
+        """Whether it has followed a leader, who may be gone by now."""
         self._passes = False
         self._fenced = False
         self._waited_out = -1
@@ -98,6 +100,7 @@ class LeasedFlight(Flight):
                 return False
             self._begin_anew()
             self._state = "following"
+            self.has_followed = True
             return True
 
     def _begin_anew(self) -> None:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ostinato.caching import frames
 from ostinato.caching.stores.leases import Heard, Report
 from ostinato.errors import as_ours
@@ -54,6 +56,9 @@ class Load:
             self._version, self._moved_at = told.version, now
         elif self.followed and told.unread and now - self._moved_at >= UNREAD_S:
             self._feed()
+        if told.end == "released" and self.followed and now < self._told_at + leases.lease_s / RENEWALS:
+            # It was asked just now: whether they still follow is asked again with the next renewal.
+            told = replace(told, end=None)
         renew_at = self._told_at + leases.lease_s / RENEWALS
         self.due = min(renew_at, now + UNREAD_S) if self.followed else renew_at
         if told.end is None and told.frames and self._events:

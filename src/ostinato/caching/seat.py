@@ -79,16 +79,16 @@ class Seat:
         """Whether this call may lead for other processes, and follow them."""
         return self.kind == "chat" and self.policy.read and self.policy.write and not self.alone
 
-    def claim(self, *, anew: bool) -> Standing:
+    def claim(self, *, anew: bool, again: bool) -> Standing:
         """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing.
 
-        With `anew` no entry answers.
+        With `anew` no entry answers. `again`: this call has followed a leader that is gone.
         """
-        return self.cache.shelf.claim(self.store_key, self.kind, self.policy.max_age_s, over=anew)
+        return self.cache.shelf.claim(self.store_key, self.kind, self.policy.max_age_s, over=anew, again=again)
 
-    async def aclaim(self, *, anew: bool) -> Standing:
+    async def aclaim(self, *, anew: bool, again: bool) -> Standing:
         """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing."""
-        return await self.cache.shelf.aclaim(self.store_key, self.kind, self.policy.max_age_s, over=anew)
+        return await self.cache.shelf.aclaim(self.store_key, self.kind, self.policy.max_age_s, over=anew, again=again)
 
     def settle(self, flight: LeasedFlight, token: int, standing: Standing) -> Entry | None:
         """Give `flight` what its claim brought. Return the entry that answers, if it was one."""

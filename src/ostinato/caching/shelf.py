@@ -66,7 +66,8 @@ class Shelf:
     def recall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
         """Return the entry that answers, or None. A failing store and a broken entry are misses."""
         try:
-            blob = self._landing(store_key) or self.store.get(store_key)
+            blob = None if self.abroad is None else self.abroad.landing.get(store_key)
+            blob = blob or self.store.get(store_key)
             if blob is None:
                 self.counters.absent += 1
                 return None
@@ -85,7 +86,8 @@ class Shelf:
         if self.store.instant:
             return self.recall(store_key, kind, max_age_s)
         try:
-            blob = self._landing(store_key) or await self.store.aget(store_key)
+            blob = None if self.abroad is None else self.abroad.landing.get(store_key)
+            blob = blob or await self.store.aget(store_key)
             if blob is None:
                 self.counters.absent += 1
                 return None
@@ -243,29 +245,33 @@ class Shelf:
             index = self._indices[scope] = Index(entries)
         return index.explain(parts)
 
-    def claim(self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool) -> Standing:
+    def claim(
+        self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool, again: bool = False
+    ) -> Standing:
         """Return the entry that answers, unless it is to be replaced (`over`); else who asks for it."""
         try:
-            claimed = self._leases.claim(store_key, over=over)
+            claimed = self._leases.claim(store_key, over=over, again=again)
             if isinstance(claimed, bytes):
                 entry = run(self.store, self._judged(claimed, store_key, kind, max_age_s))
                 if entry is not None:
                     return entry
-                claimed = self._leases.claim(store_key, over=True)
+                claimed = self._leases.claim(store_key, over=True, again=again)
         except StoreError as error:
             self._store_failed(error)
             return None
         return None if isinstance(claimed, bytes) else claimed
 
-    async def aclaim(self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool) -> Standing:
+    async def aclaim(
+        self, store_key: bytes, kind: str, max_age_s: float | None, *, over: bool, again: bool = False
+    ) -> Standing:
         """Return the entry that answers, unless it is to be replaced (`over`); else who asks for it."""
         try:
-            claimed = await self._leases.aclaim(store_key, over=over)
+            claimed = await self._leases.aclaim(store_key, over=over, again=again)
             if isinstance(claimed, bytes):
                 entry = await arun(self.store, self._judged(claimed, store_key, kind, max_age_s))
                 if entry is not None:
                     return entry
-                claimed = await self._leases.aclaim(store_key, over=True)
+                claimed = await self._leases.aclaim(store_key, over=True, again=again)
         except StoreError as error:
             self._store_failed(error)
             return None
@@ -275,10 +281,6 @@ class Shelf:
     def _leases(self) -> Leases:
         assert self.abroad is not None  # noqa: S101  # only a leased flight claims
         return self.abroad.leases
-
-    def _landing(self, store_key: bytes) -> bytes | None:
-        """Return an entry that is on its way to the store."""
-        return None if self.abroad is None else self.abroad.landing.get(store_key)
 
     def settle(self) -> None:
         """Have in the store what has landed."""

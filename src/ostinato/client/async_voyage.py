@@ -169,7 +169,7 @@ class AsyncVoyage:
         assert isinstance(flight, LeasedFlight)  # noqa: S101  # no other asks for it
         assert seat is not None  # noqa: S101  # only a seated ride shares
         try:
-            standing = await seat.aclaim(anew=self._ride.anew)
+            standing = await seat.aclaim(anew=self._ride.anew, again=flight.has_followed)
         except BaseException:
             flight.aborted(token)
             raise

@@ -145,7 +145,7 @@ class Voyage:
         assert isinstance(flight, LeasedFlight)  # noqa: S101  # no other asks for it
         assert seat is not None  # noqa: S101  # only a seated ride shares
         try:
-            standing = seat.claim(anew=self._ride.anew)
+            standing = seat.claim(anew=self._ride.anew, again=flight.has_followed)
         except BaseException:
             flight.aborted(token)
             raise

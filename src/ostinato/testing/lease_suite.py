@@ -250,6 +250,19 @@ class LeaseSuite:
             assert read == News([b"error"])
             assert not claimed.last
 
+    def test_who_followed_a_dead_leader_joins_its_heir_even_when_that_has_ended(self) -> None:
+        with self.opened() as store:
+            dead = led(store.leases.claim(KEY))
+            store.leases.claim(KEY)
+            tell(store, dead, 0, b"dead")
+            self.pass_time(self.lease_s * 1.5)
+            heir = led(store.leases.claim(KEY, again=True))
+            tell(store, heir, 0, b"one", b"error", end="failed")
+            late = followed(store.leases.claim(KEY, again=True))
+
+            assert late == Live(KEY, heir.token, [b"one", b"error"])
+            assert isinstance(store.leases.claim(KEY), Lead)
+
     def test_a_lease_is_given_back_unless_somebody_follows(self) -> None:
         with self.opened() as store:
             lead = led(store.leases.claim(KEY))

@@ -81,7 +81,7 @@ class CosmosLeases:
         self._marked_at: dict[bytes, float] = {}
         self._poll_s = POLL_S
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         token = os.urandom(16)
         begin = self._lease(key, token, LEADING, 0)
         last = False
@@ -101,6 +101,8 @@ class CosmosLeases:
                     # The answer to an earlier try was lost.
                     return self._led(key, token, standing["_etag"], "", last=last)
                 return self._attach(key, standing)
+            if standing["state"] == OVER and again:
+                return self._attach(key, standing)
             last = standing["state"] == BROKEN
             etag = {"if_match_etag": standing["_etag"]}
             lead = self._take(key, token, ("replace", (begin["id"], begin), etag), last=last)
@@ -110,10 +112,10 @@ class CosmosLeases:
                 return lead
         raise StoreError("others changed a lease in Cosmos DB again and again", retryable=True)
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         import asyncio  # the caller's loop has loaded it; a program without one never does
 
-        return await asyncio.to_thread(partial(self.claim, key, over=over))
+        return await asyncio.to_thread(partial(self.claim, key, over=over, again=again))
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
         return [self._tell(report) for report in reports]

@@ -61,13 +61,13 @@ class DiskLeases:
         self._built: sqlite3.Connection | None = None
         self._poll_s = POLL_S
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
-        return self._run(partial(self._claim, key=key, over=over))
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
+        return self._run(partial(self._claim, key=key, over=over, again=again))
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         import asyncio  # the caller's loop has loaded it; a program without one never does
 
-        return await asyncio.to_thread(partial(self.claim, key, over=over))
+        return await asyncio.to_thread(partial(self.claim, key, over=over, again=again))
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
         with self._writer.write_lock:
@@ -120,14 +120,14 @@ class DiskLeases:
             self._built = connection
         return work(connection)
 
-    def _claim(self, connection: sqlite3.Connection, *, key: bytes, over: bool) -> Claimed:
+    def _claim(self, connection: sqlite3.Connection, *, key: bytes, over: bool, again: bool) -> Claimed:
         now = self._clock()
         if not over:
             row = connection.execute(LOOKUP, integers_of(key)).fetchone()
             if row is not None and row[0] == key and isinstance(row[1], bytes) and is_live(row[2], now):
                 return row[1]
         row = connection.execute(STANDING, (key,)).fetchone()
-        if row is not None and row[1] == LEADING and now < row[2]:
+        if row is not None and ((row[1] == LEADING and now < row[2]) or (row[1] == OVER and again)):
             self._mark([Seen(key, row[0], 0)], connection)
             return Live(key, row[0], self._frames(row[0], 0, connection))
         _purge(connection, key, now)

@@ -92,14 +92,15 @@ class Leases(Protocol):
     live_bytes: int
     """What one live stream may take in the store. Who follows a longer one asks for itself."""
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         """Return the entry of `key`, the lead, or the live stream of whoever has the lead, in one operation.
 
-        With `over` an entry does not count: it is to be replaced. Who takes over from a leader that died, or gave up,
-        is followed at first: those who followed have yet to notice.
+        With `over` an entry does not count: it is to be replaced. Who claims `again` has followed a leader that died:
+        it joins the next one even if that has ended meanwhile. Who takes over from a leader that died, or gave up, is
+        followed at first: others who followed have yet to notice.
         """
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         """Return the entry of `key`, the lead, or the live stream of whoever has the lead."""
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:

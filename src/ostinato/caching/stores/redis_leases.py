@@ -32,7 +32,7 @@ FORBIDDEN = frozenset({"NOPERM", "ERR"})
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 
 # Keys: the entry, the lease, the live stream. Arguments: whether an entry counts, a new token, the lease in
-# milliseconds, and those after which all is forgotten.
+# milliseconds, those after which all is forgotten, and whether a stream that is over is joined.
 CLAIM = (
     """
 if ARGV[1] == '1' then
@@ -44,7 +44,7 @@ end
     + """
 local lease = redis.call('HMGET', KEYS[2], 'token', 'state', 'until', 'frames', 'followed')
 if lease[1] == ARGV[2] then return 0 end
-if lease[2] == 'leading' and now < tonumber(lease[3]) then
+if (lease[2] == 'leading' and now < tonumber(lease[3])) or (lease[2] == 'over' and ARGV[5] == '1') then
   redis.call('HSET', KEYS[2], 'followed', now + ARGV[3])
   local frames = redis.call('LRANGE', KEYS[3], 0, -1)
   if #frames < tonumber(lease[4]) then return false end
@@ -131,18 +131,18 @@ class RedisLeases:
         self._forbidden = False
         self.ear = Ear(servers, settings)
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         if self._forbidden:
             return None
         token, names = os.urandom(16), self._names(key)
-        packed = self._claim(names, token, over=over)
+        packed = self._claim(names, token, over=over, again=again)
         return self._claimed(key, token, self._servers.ask(names[0], packed, monotonic() + self._timeout_s))
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         if self._forbidden:
             return None
         token, names = os.urandom(16), self._names(key)
-        packed = self._claim(names, token, over=over)
+        packed = self._claim(names, token, over=over, again=again)
         return self._claimed(key, token, await self._servers.aask(names[0], packed, monotonic() + self._timeout_s))
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
@@ -191,9 +191,9 @@ class RedisLeases:
             raise problem
         return replies
 
-    def _claim(self, names: tuple[bytes, bytes, bytes], token: bytes, *, over: bool) -> bytes:
+    def _claim(self, names: tuple[bytes, bytes, bytes], token: bytes, *, over: bool, again: bool) -> bytes:
         drop_ms = self._lease_ms * DROP_LEASES
-        return pack("EVAL", CLAIM, 3, *names, int(not over), token, self._lease_ms, drop_ms)
+        return pack("EVAL", CLAIM, 3, *names, int(not over), token, self._lease_ms, drop_ms, int(again))
 
     def _claimed(self, key: bytes, token: bytes, reply: Any) -> Claimed:
         if isinstance(reply, bytes) or reply is None:

@@ -18,11 +18,11 @@ class TieredLeases:
         self._shared = shared
         self._settled = settled
 
-    def claim(self, key: bytes, *, over: bool = False) -> Claimed:
-        return self._shared.claim(key, over=over)
+    def claim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
+        return self._shared.claim(key, over=over, again=again)
 
-    async def aclaim(self, key: bytes, *, over: bool = False) -> Claimed:
-        return await self._shared.aclaim(key, over=over)
+    async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
+        return await self._shared.aclaim(key, over=over, again=again)
 
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
         heard = self._shared.tell(reports)
