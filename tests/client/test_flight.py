@@ -15,6 +15,7 @@ from ostinato import (
     BadRequestError,
     Cache,
     ServiceUnavailableError,
+    acompletion,
     aembedding,
     completion,
     completion_cost,
@@ -274,6 +275,25 @@ def test_vendor_that_is_down_gets_the_retries_of_few_and_not_of_all(
 
     assert all(isinstance(future.exception(LONG_S), ServiceUnavailableError) for future in futures)
     assert len(emulator.calls) == 4
+
+
+@pytest.mark.parametrize("world", ["waits", "awaits"])
+def test_reader_who_never_reads_holds_nobody_up(world: str, emulator: Emulator) -> None:
+    cache = Cache.memory()
+    if world == "waits":
+        unread = completion(MODEL, HELLO, cache=cache, stream=True)
+        read = ask_stream(cache)
+        assert text(unread) == read
+    else:
+
+        async def run() -> tuple[str, str]:
+            unread = await acompletion(MODEL, HELLO, cache=cache, stream=True)
+            read = await aask_stream(cache)
+            return text([chunk async for chunk in unread]), read
+
+        unread_text, read = asyncio.run(run())
+        assert unread_text == read
+    assert len(emulator.calls) == 1
 
 
 def test_stream_that_breaks_off_breaks_off_for_all(

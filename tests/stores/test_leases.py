@@ -127,6 +127,6 @@ class TestCosmosLeasesInTrouble(TestCosmosLeases):
 
     @pytest.fixture(autouse=True)
     def _faults(self, cosmos: CosmosEmulator) -> Iterator[None]:
-        cosmos.fault(times=0, every=7, cycle=[{"lose": "answer"}, {"status": 429}, {"lose": "request"}])
+        cosmos.fault(every=13, cycle=[{"lose": "answer"}, {"status": 429, "retry_after_ms": 2}, {"lose": "answer"}])
         yield
         cosmos.fault(times=0)

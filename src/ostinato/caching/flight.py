@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, Wait
+from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, State, Wait
 from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 from ostinato.wire import find_wire
@@ -38,10 +38,6 @@ _encode = msgspec.json.Encoder().encode
 
 Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
 """Stores a landed answer: bytes, the same decoded, cuts, headers, and the lease. It neither raises nor waits."""
-State = Literal[
-    "unclaimed", "claiming", "following", "idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"
-]
-"""The first three are those of a `LeasedFlight` alone."""
 _LANDED = Landed()
 
 
@@ -120,7 +116,6 @@ class Flight:
                     return self._otherwise(reader)
 
     def _otherwise(self, reader: Reader) -> Move:
-        """Say what a reader does that can do nothing."""
         return Wait(self.version)
 
     def _unread(self, reader: Reader) -> Move | None:
@@ -224,6 +219,13 @@ class Flight:
                 self._owner = None
                 self._moved_on()
         self._close()
+
+    def put_back(self, token: int) -> None:
+        """Take back a `Pull` that was not begun: whoever reads first has it."""
+        with self._lock:
+            if token == self._token and self._state == "pulling":
+                self._state = "open"
+                self._moved_on()
 
     def pulled(self, token: int, events: list[bytes]) -> None:
         """Take the events that a pull brought."""
@@ -352,8 +354,7 @@ class Flight:
         """Land with what the events fold to, if that is a whole answer."""
         whole = self._tape.whole
         if whole is not None:
-            body, cuts = whole
-            self._land(_encode(body), body, cuts)
+            self._land(_encode(whole[0]), *whole)
         return whole is not None
 
     def _land(self, body_bytes: bytes, body: Json, cuts: Cuts | None) -> None:
@@ -379,7 +380,6 @@ class Flight:
         self._moved_on()
 
     def _given_up(self, error: OstinatoError) -> None:
-        """Nobody here tries again."""
         self._fail(error)
 
     def _deserted(self) -> None:

@@ -28,11 +28,12 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
 
     kind: str
     message: str
-    members: dict[str, Any]
+    members: msgspec.Raw
 
 
 _MEMBERS = ("status_code", "code", "request_id", "retry_after", "provider", "retryable", "body")
 _whole_of = msgspec.msgpack.Decoder(Whole).decode
+_members_of = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _failure_of = msgspec.msgpack.Decoder(Failure).decode
 
 
@@ -44,7 +45,11 @@ def whole_frame(body: bytes, headers: dict[str, str] | None) -> bytes:
 def failed_frame(error: OstinatoError) -> bytes:
     """Return the frame of an error that is everybody's."""
     members = {name: getattr(error, name, None) for name in _MEMBERS}
-    return FAILED + _encode(Failure(type(error).__name__, str(error), members))
+    try:
+        told = _encode(members)
+    except (TypeError, ValueError, OverflowError):
+        told = _encode({**members, "body": None})  # it is no JSON
+    return FAILED + _encode(Failure(type(error).__name__, str(error), msgspec.Raw(told)))
 
 
 def whole_in(frame: bytes) -> Whole:
@@ -64,4 +69,5 @@ def error_in(frame: bytes) -> OstinatoError:
     kind = getattr(errors, failure.kind, None)
     if not (isinstance(kind, type) and issubclass(kind, OstinatoError)):
         kind = APIError
-    return kind(failure.message, **{name: failure.members.get(name) for name in _MEMBERS})
+    members = _members_of(failure.members)
+    return kind(failure.message, **{name: members.get(name) for name in _MEMBERS})

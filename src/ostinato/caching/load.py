@@ -59,7 +59,8 @@ class Load:
         if told.end == "released" and self.followed and now < self._told_at + leases.lease_s / RENEWALS:
             # It was asked just now: whether they still follow is asked again with the next renewal.
             told = replace(told, end=None)
-        renew_at = self._told_at + leases.lease_s / RENEWALS
+        # What nobody reads here, somebody who follows may wait for: ask often enough whether anybody does.
+        renew_at = self._told_at + (2 * leases.alone_s if told.unread else leases.lease_s / RENEWALS)
         self.due = min(renew_at, now + UNREAD_S) if self.followed else renew_at
         if told.end is None and told.frames and self._events:
             send_at = self._told_at + (leases.gather_s if self.followed else leases.alone_s)

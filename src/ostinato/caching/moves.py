@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -61,6 +61,12 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 Move = Claim | Open | Pull | Wait | Events | Broken | Landed | Failed
+
+
+State = Literal[
+    "unclaimed", "claiming", "following", "idle", "opening", "broken", "pausing", "open", "pulling", "landed", "failed"
+]
+"""Where a flight stands; in the first three a `LeasedFlight` alone."""
 
 
 class Reader:

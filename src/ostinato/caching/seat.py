@@ -77,7 +77,7 @@ class Seat:
     @property
     def shares(self) -> bool:
         """Whether this call may lead for other processes, and follow them."""
-        return self.kind == "chat" and self.policy.read and self.policy.write and not self.alone
+        return self.policy.read and self.policy.write and not self.alone
 
     def claim(self, *, anew: bool, again: bool) -> Standing:
         """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing.

@@ -103,13 +103,16 @@ class AsyncVoyage:
             self.leave()
             raise
         self._pending = step
+        if isinstance(step, Pull) and self._ride.flight is not None:
+            self._ride.flight.put_back(step.token)  # whoever reads first pulls, and that may be another
+            self._pending = None
         return AsyncStream(self._events(), Reading.of_ride(self._ride, self._request, params, self.leave))
 
     async def _events(self) -> AsyncIterator[Event]:
         step = self._pending
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101  # the ride is past boarding
         try:
+            if step is None:
+                step = self._steps.send(None)
             while not isinstance(step, Flight):
                 if isinstance(step, Events):
                     for index in range(step.start, step.stop):
@@ -119,6 +122,8 @@ class AsyncVoyage:
                     step = self._steps.send(await self.do(step))
         except StopIteration:
             pass
+        flight = self._ride.flight  # not that of the beginning, where it was left for one of its own
+        assert flight is not None  # noqa: S101  # the ride is past boarding
         if not flight.streamed:
             for event in self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers):
                 yield event

@@ -96,13 +96,16 @@ class Voyage:
             self.leave()
             raise
         self._pending = step
+        if isinstance(step, Pull) and self._ride.flight is not None:
+            self._ride.flight.put_back(step.token)  # whoever reads first pulls, and that may be another
+            self._pending = None
         return Stream(self._events(), Reading.of_ride(self._ride, self._request, params, self.leave))
 
     def _events(self) -> Generator[Event, None, None]:
         step = self._pending
-        flight = self._ride.flight
-        assert flight is not None  # noqa: S101  # the ride is past boarding
         try:
+            if step is None:
+                step = self._steps.send(None)
             while not isinstance(step, Flight):
                 if isinstance(step, Events):
                     for index in range(step.start, step.stop):
@@ -112,6 +115,8 @@ class Voyage:
                     step = self._steps.send(self.do(step))
         except StopIteration:
             pass
+        flight = self._ride.flight  # not that of the beginning, where it was left for one of its own
+        assert flight is not None  # noqa: S101  # the ride is past boarding
         if not flight.streamed:
             yield from self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ostinato.caching.stores.cosmos_items import Item, fits, id_of, item_of, partition_of, value_of
-from ostinato.caching.stores.leases import LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
+from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
 from ostinato.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,14 +28,12 @@ LEADING, BROKEN, OVER = "leading", "broken", "over"
 POLL_S = 0.1
 SLOW_POLL_S = 0.25
 """How often who follows looks for news: at first, and when none has come for a while."""
-DROP_LEASES = 20
-"""How many times its time a lease that nobody renews can still be taken up by its own leader."""
 TRIES = 5
 """How often a claim begins anew when others change the lease under it."""
 MOST_OBSERVED = 10_000
 MARK = "followed"
-MARK_S = 3600
-"""Who follows says so in an item that outlives any call."""
+MARK_S = 2 * int(DROP_S)
+"""Who follows says so in an item that outlives the lease."""
 STATES = {"landed": OVER, "failed": OVER, "broken": BROKEN}
 NOT_DONE = frozenset({404, 409, 412})
 """An item is missing, is there already, or was changed: nothing of the transaction was done."""
@@ -288,12 +286,8 @@ class CosmosLeases:
 
     # Items.
 
-    @property
-    def _drop_s(self) -> int:
-        return math.ceil(self.lease_s * DROP_LEASES)
-
     def _lease(self, key: bytes, token: bytes, state: str, frames: int) -> Item:
-        lease = self._item(key, "lease", self._drop_s if state == LEADING else math.ceil(LINGER_S))
+        lease = self._item(key, "lease", int(DROP_S) if state == LEADING else math.ceil(LINGER_S))
         return {**lease, "token": token.hex(), "state": state, "frames": frames}
 
     def _item(self, key: bytes, name: str, ttl_s: int) -> Item:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from ostinato.caching.stores.leases import LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
+from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
 from ostinato.caching.stores.rows import LEASE_SCHEMA, LOOKUP, integers_of, is_live
 from ostinato.errors import StoreError
 
@@ -25,8 +25,6 @@ LEADING, BROKEN, OVER = 0, 1, 2
 POLL_S = 0.003
 SLOW_POLL_S = 0.015
 """How often a process looks for news while it follows: at first, and when none has come for a while."""
-DROP_LEASES = 20
-"""How many times its time a lease that nobody renews can still be taken up by its own leader."""
 
 STANDING = "SELECT token, state, until, followed FROM ostinato_leases WHERE key = ?"
 NEXT = "SELECT position, frames FROM ostinato_live WHERE token = ? AND position >= ? ORDER BY position LIMIT 1"
@@ -137,7 +135,7 @@ class DiskLeases:
         connection.execute(
             "INSERT INTO ostinato_leases (key, token, state, until, followed, frames, drop_at)"
             " VALUES (?, ?, ?, ?, ?, 0, ?)",
-            (key, token, LEADING, now + self.lease_s, followed, now + self.lease_s * DROP_LEASES),
+            (key, token, LEADING, now + self.lease_s, followed, now + DROP_S),
         )
         return Lead(key, token, last=row is not None and row[1] == BROKEN)
 
@@ -176,7 +174,7 @@ class DiskLeases:
                 state,
                 count + len(frames),
                 now + self.lease_s,
-                now + (LINGER_S if ends else self.lease_s * DROP_LEASES),
+                now + (LINGER_S if ends else DROP_S),
                 report.key,
             ),
         )

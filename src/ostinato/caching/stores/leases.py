@@ -18,6 +18,8 @@ import msgspec
 
 LEASE_S = 5.0
 """How long a lease lasts unless it is renewed."""
+DROP_S = 3600.0
+"""How long a lease that nobody renews, or takes over, can still be taken up by its own leader: calls may be slow."""
 LINGER_S = 10.0
 """How long the live stream of a call that is over can still be read by those who follow it."""
 

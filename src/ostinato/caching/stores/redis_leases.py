@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import hiredis
 
-from ostinato.caching.stores.leases import LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
+from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
 from ostinato.caching.stores.redis_ear import Ear
 from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_refusal import code_of, refusal
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from ostinato.caching.stores.redis_servers import Servers
     from ostinato.caching.stores.redis_settings import Settings
 
-DROP_LEASES = 20
-"""How many times its time a lease that nobody renews can still be taken up by its own leader."""
+DROP_MS = int(DROP_S * 1000)
 LIVE_BYTES = 16 * 2**20
 FORBIDDEN = frozenset({"NOPERM", "ERR"})
 """Codes of a server that does not run scripts: it has no leases, and is not asked for one again."""
@@ -192,8 +191,7 @@ class RedisLeases:
         return replies
 
     def _claim(self, names: tuple[bytes, bytes, bytes], token: bytes, *, over: bool, again: bool) -> bytes:
-        drop_ms = self._lease_ms * DROP_LEASES
-        return pack("EVAL", CLAIM, 3, *names, int(not over), token, self._lease_ms, drop_ms, int(again))
+        return pack("EVAL", CLAIM, 3, *names, int(not over), token, self._lease_ms, DROP_MS, int(again))
 
     def _claimed(self, key: bytes, token: bytes, reply: Any) -> Claimed:
         if isinstance(reply, bytes) or reply is None:
@@ -214,7 +212,7 @@ class RedisLeases:
         if report.ttl_s is not None and report.ttl_s <= MOST_S:
             ttl_ms = b"%d" % max(1, int(report.ttl_s * 1000))
         over = report.end not in {None, "released"}
-        kept_ms = int(LINGER_S * 1000) if over else self._lease_ms * DROP_LEASES
+        kept_ms = int(LINGER_S * 1000) if over else DROP_MS
         names = self._names(report.key)
         lease = (report.token, report.position, report.end or b"", self._lease_ms, kept_ms)
         entry = (value or b"", ttl_ms, int(value is not None))
