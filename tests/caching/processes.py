@@ -12,7 +12,7 @@ from ostinato.caching.abroad import Abroad
 from ostinato.caching.worker import Worker
 from ostinato.testing.clock import ManualClock
 from tests.caching.rider import KEY, Rider, chunk
-from tests.caching.shared_store import SharedStore
+from tests.caching.shared_store import SharedLeases, SharedStore
 
 STALL_S = 30.0
 ANSWER = [chunk("a"), chunk("b"), chunk(finish="stop")]
@@ -26,6 +26,17 @@ class ByHand(Worker):
         return True
 
 
+class Seen:
+    """The shared leases as one process has them: what is landing there is its own."""
+
+    def __init__(self, leases: SharedLeases) -> None:
+        self._leases = leases
+        self.landing: dict[bytes, bytes] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leases, name)
+
+
 class Process:
     """One process: a cache over the shared store, and what carries its flights' news out and in."""
 
@@ -34,7 +45,7 @@ class Process:
         shelf = self.cache.shelf
         assert shelf.abroad is not None
         abroad = Abroad(
-            store.leases,
+            Seen(store.leases),  # type: ignore[arg-type]  # it has all that they have
             self.cache.counters,
             shelf._store_failed,
             stall_s=STALL_S,

@@ -35,6 +35,7 @@ class SharedLeases:
 
     def __init__(self, store: SharedStore, lease_s: float, clock: Callable[[], float]) -> None:
         self.lease_s = lease_s
+        self.landing: dict[bytes, bytes] = {}
         self.down = False
         self.claims = 0
         self._store = store

@@ -141,6 +141,14 @@ def test_streamed_and_whole_calls_follow_each_other(
         gate.clear()
 
 
+def test_caches_over_one_store_find_what_has_only_just_landed(emulator: Emulator, caches: tuple[Cache, Cache]) -> None:
+    with Cache(store=caches[0].store, cache_seed=42) as neighbour:
+        paid = completion(MODEL, HELLO, cache=caches[0])
+        found = completion(MODEL, HELLO, cache=neighbour)
+        assert (paid.cache_hit, found.cache_hit) == (False, True)
+        assert neighbour.clear() == 1
+
+
 def test_texts_to_embed_are_asked_once_by_all(
     emulator: Emulator, caches: tuple[Cache, Cache], gate: threading.Event, pool: ThreadPoolExecutor
 ) -> None:

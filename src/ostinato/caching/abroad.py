@@ -61,8 +61,11 @@ class Abroad:
         return None
 
     def flush(self) -> None:
-        """Have stored what has landed."""
-        self.courier.flush()
+        """Have stored what has landed, here and in other caches of this process over the same store."""
+        if self.landing:
+            for courier in list(_couriers):
+                if courier.landing is self.landing:
+                    courier.flush()
 
 
 _couriers: weakref.WeakSet[Courier] = weakref.WeakSet()

@@ -42,8 +42,7 @@ class Courier:
         self._envelope = envelope
         self._stall_s = stall_s
         self._monotonic = monotonic
-        self.landing: dict[bytes, bytes] = {}
-        """Entries on their way to the store, by key: this process finds them here meanwhile."""
+        self.landing = leases.landing
         self._loads: dict[bytes, Load] = {}
         self._unwanted: list[Report] = []
         self._failures = 0

@@ -71,6 +71,7 @@ class CosmosLeases:
 
     def __init__(self, container: Container, *, lease_s: float, clock: Callable[[], float]) -> None:
         self.lease_s = lease_s
+        self.landing: dict[bytes, bytes] = {}
         self._container = container
         self._clock = clock
         self._leading: dict[bytes, Leading] = {}

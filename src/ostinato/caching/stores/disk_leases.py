@@ -52,6 +52,7 @@ class DiskLeases:
         self, file: CacheFile, writer: Writer, *, lease_s: float, largest_bytes: int, clock: Callable[[], float]
     ) -> None:
         self.lease_s = lease_s
+        self.landing: dict[bytes, bytes] = {}
         self._file = file
         self._writer = writer
         self._largest_bytes = largest_bytes

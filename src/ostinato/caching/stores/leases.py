@@ -87,6 +87,8 @@ class Leases(Protocol):
 
     lease_s: float
     """Seconds after which a leader that tells nothing is taken for dead."""
+    landing: dict[bytes, bytes]
+    """Entries on their way to the store: all who have it open in this process find them here, by key."""
     gather_s: float
     """How long events are gathered for those who follow; the first goes at once."""
     alone_s: float

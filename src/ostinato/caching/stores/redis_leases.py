@@ -118,6 +118,7 @@ class RedisLeases:
 
     def __init__(self, servers: Servers, settings: Settings, near: Near | None, *, lease_s: float) -> None:
         self.lease_s = lease_s
+        self.landing: dict[bytes, bytes] = {}
         self.live_bytes = min(LIVE_BYTES, settings.max_value_bytes) // 2
         self.oversized = 0
         self._servers = servers

@@ -12,6 +12,7 @@ class TieredLeases:
 
     def __init__(self, shared: Leases, settled: Callable[[bytes, bytes, float | None], None]) -> None:
         self.lease_s = shared.lease_s
+        self.landing = shared.landing
         self.gather_s = shared.gather_s
         self.alone_s = shared.alone_s
         self.live_bytes = shared.live_bytes
