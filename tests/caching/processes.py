@@ -45,7 +45,7 @@ class Process:
         shelf = self.cache.shelf
         assert shelf.abroad is not None
         abroad = Abroad(
-            Seen(store.leases),  # type: ignore[arg-type]  # it has all that they have
+            Seen(store.leases),
             self.cache.counters,
             shelf._store_failed,
             stall_s=STALL_S,
