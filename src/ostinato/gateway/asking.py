@@ -8,6 +8,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from ostinato.caching.key import remember_for
 from ostinato.client.ask import Ask, Plan, Told
 from ostinato.client.relay import LONG_REQUEST
 from ostinato.errors import BadRequestError, OstinatoError, PermissionDeniedError
@@ -56,6 +57,7 @@ def read_ask(service: Service, exchange: Exchange, body: Json, token: Any = None
     Raises: BadRequestError, NotFoundError, PermissionDeniedError: it cannot be, or may not.
     """
     headers, caller, dialect = exchange.headers, exchange.caller, exchange.dialect
+    remember_for(caller.tenant)
     controls = take_controls(body, headers.get(b"cache-control"))
     refused = caller.refused_control(controls)
     if refused is not None:
