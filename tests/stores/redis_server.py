@@ -77,7 +77,7 @@ class RedisServer:
         password: str | None = None,
         port: int | None = None,
         arguments: Sequence[str] = (),
-        **options: str,
+        **options: Any,
     ) -> None:
         self.binary = binary
         self._arguments = arguments
@@ -91,7 +91,7 @@ class RedisServer:
             "appendonly": "no",
             "dir": self.folder.name,
             **({"requirepass": password, "masterauth": password} if password else {}),
-            **{name.replace("_", "-"): value for name, value in options.items()},
+            **{name.replace("_", "-"): str(value) for name, value in options.items()},
         }
         self._process: subprocess.Popen[str] | None = None
 
@@ -175,13 +175,11 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def cluster(binary: str, **options: str) -> Iterator[list[RedisServer]]:
+def cluster(binary: str, **options: Any) -> Iterator[list[RedisServer]]:
     """Run three masters that share the slots."""
     with contextlib.ExitStack() as stack:
         servers = [
-            stack.enter_context(
-                RedisServer(binary, cluster_enabled="yes", cluster_node_timeout="2000", **options)  # type: ignore[arg-type]
-            )
+            stack.enter_context(RedisServer(binary, cluster_enabled="yes", cluster_node_timeout="2000", **options))
             for _ in range(NODES)
         ]
         for number, server in enumerate(servers):

@@ -28,11 +28,20 @@ PATIENT = {"timeout_ms": 10_000}
 """A machine that is busy with other tests may be slow; nothing here waits for a server that is not there."""
 
 
+def evicting(mebibytes: int) -> dict[str, Any]:
+    """Return what lets a server make room. It frees memory at once: a small one may run out of it meanwhile."""
+    return {
+        "maxmemory": str(mebibytes * MEBIBYTE),
+        "maxmemory_policy": "allkeys-lru",
+        "maxmemory_eviction_tenacity": "100",
+        "lazyfree_lazy_eviction": "no",
+        "lazyfree_lazy_server_del": "no",
+    }
+
+
 @pytest.fixture(scope="class", params=binaries(), ids=version)
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    with RedisServer(
-        request.param, password=PASSWORD, maxmemory=str(16 * MEBIBYTE), maxmemory_policy="allkeys-lru"
-    ) as running:
+    with RedisServer(request.param, password=PASSWORD, **evicting(16)) as running:
         yield running
 
 
@@ -69,8 +78,7 @@ def hidden(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with RedisServer(
         request.param,
         password=PASSWORD,
-        maxmemory=str(16 * MEBIBYTE),
-        maxmemory_policy="allkeys-lru",
+        **evicting(16),
         tls_port=str(free_port()),
         tls_cert_file=str(cert),
         tls_key_file=str(key),
@@ -93,9 +101,7 @@ class TestRedisStoreOverTls(TestRedisStore):
 
 @pytest.fixture(scope="class", params=binaries(), ids=version)
 def nodes(request: pytest.FixtureRequest) -> Iterator[list[RedisServer]]:
-    with cluster(
-        request.param, password=PASSWORD, maxmemory=str(6 * MEBIBYTE), maxmemory_policy="allkeys-lru"
-    ) as running:
+    with cluster(request.param, password=PASSWORD, **evicting(6)) as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -11,12 +12,16 @@ from typing import Any
 
 import pytest
 
+import ostinato
+from ostinato import Cache
 from ostinato.caching.stores.redis import RedisStore
 from ostinato.caching.stores.redis_node import FAILURES
 from ostinato.caching.stores.redis_settings import read_settings
 from ostinato.errors import StoreError
 from ostinato.testing.clock import ManualClock
+from ostinato.testing.emulator import Emulator
 from ostinato.testing.store_face import Face, Kind, key_of
+from ostinato.testing.store_suite import nothing
 from tests.stores.redis_cases import TIMEOUT_MS, fails, left, opened, stored
 from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
@@ -84,7 +89,7 @@ def test_a_server_that_is_full_refuses_what_is_new_and_answers_what_it_has(serve
     for number in range(10):
         face.set(key_of(("new", number)), b"v")
 
-    with pytest.raises(StoreError, match="full and evicts nothing"):
+    with pytest.raises(StoreError, match="the server is full"):
         face.store.flush()
     stats = face.store.stats()
     assert face.get(key) == b"value of " + key
@@ -251,7 +256,7 @@ def hang_up(connection: socket.socket) -> None:
         (drip, "no answer in time"),
         (flood, "longer than any value may be"),
         (talk_http, "no Redis"),
-        (hang_up, "hung up"),
+        (hang_up, "hung up|broke"),
         (lambda connection: None, "no answer in time"),
     ],
 )
@@ -291,3 +296,45 @@ def test_a_wrong_password_is_told_without_it(kind: Kind, server: RedisServer) ->
         with left(Face(store, kind)) as face, pytest.raises(StoreError, match="refuses the user") as raised:
             face.get(key_of("k"))
         assert "lily" not in f"{raised.value} {raised.value.__cause__} {store.stats()}"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_whatever_a_credential_provider_raises_is_a_store_s_error(kind: Kind, server: RedisServer) -> None:
+    class Provider:
+        def get_credentials(self) -> tuple[str, str]:
+            raise LookupError("lily-of-the-valley")
+
+        async def get_credentials_async(self) -> tuple[str, str]:
+            raise LookupError("lily-of-the-valley")
+
+    place = {"host": "127.0.0.1", "port": server.port, "credential_provider": Provider()}
+    with opened(place) as store, left(Face(store, kind)) as face:
+        with pytest.raises(StoreError, match="LookupError") as raised:
+            face.get(key_of("k"))
+        assert "lily" not in str(raised.value)
+
+
+def test_every_call_is_answered_whatever_becomes_of_the_server(
+    server: RedisServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+
+    def ask(number: int) -> str:
+        messages = [{"role": "user", "content": f"number {number}"}]
+        if number % 2:
+            stream = ostinato.completion("openai/gpt-4o", messages, stream=True, cache=cache)
+            return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+        answer = asyncio.run(ostinato.acompletion("openai/gpt-4o", messages, cache=cache))
+        return str(answer.choices[0].message.content)
+
+    with Cache.redis(server.url, timeout_ms=TIMEOUT_MS) as cache:
+        for change in (nothing, server.stop, server.start, server.freeze, server.thaw, server.restart):
+            change()
+            assert all(ask(number).startswith("Answer") for number in range(6))
+        counters = cache.stats()
+
+        assert counters["store_errors"] > 0
+        assert counters["hits"] + counters["misses"] > 0
+        wait_until(lambda: not fails(cache.flush))
+        assert counters["store"]["dropped"] == 0

@@ -236,8 +236,9 @@ class StoreSuite(CrowdSuite):
         face.store.flush()
         stats = face.store.stats()
 
-        assert face.get(key_of(199)) == value
-        assert face.get(key_of(0)) is None or not self.oldest_leaves_first
+        kept = [number for number in range(200) if face.get(key_of(number)) == value]
+        assert 0 < len(kept) < 200
+        assert not self.oldest_leaves_first or (0 not in kept and 199 in kept)
         assert stats["bytes"] <= self.max_bytes * 1.2
         assert stats["evictions"] > 0
 

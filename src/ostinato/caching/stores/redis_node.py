@@ -66,7 +66,6 @@ class Dial:
         Raises: LineError: there is none.
         """
         import redis.connection as kinds
-        from redis.exceptions import RedisError
 
         place = self.locate()
         kind: Callable[..., Any] = kinds.Connection
@@ -74,13 +73,17 @@ class Dial:
             kind = kinds.UnixDomainSocketConnection
         elif self.settings.tls:
             kind = kinds.SSLConnection
+        connection: AbstractConnection | None = None
         try:
             connection = kind(**place, **self.settings.options, **_unnamed(), protocol=protocol)
             connection.connect()
-        except (RedisError, OSError, TypeError, ValueError) as exc:
-            raise LineError(_unopened(exc)) from exc
-        opened: AbstractConnection = connection
-        return opened
+        except BaseException as exc:
+            if connection is not None:
+                connection.disconnect()  # type: ignore[no-untyped-call]
+            if isinstance(exc, Exception):  # a user's own credential provider may raise any
+                raise LineError(_unopened(exc)) from exc
+            raise
+        return connection
 
     async def aconnect(self) -> AsyncConnection:
         """Return a new connection of the running event loop, greeted and authenticated.
@@ -90,7 +93,6 @@ class Dial:
         import asyncio
 
         import redis.asyncio.connection as kinds
-        from redis.exceptions import RedisError
 
         place = self.locate() if self.settings.kind != "sentinel" else await asyncio.to_thread(self.locate)
         kind: Callable[..., Any] = kinds.Connection
@@ -98,27 +100,31 @@ class Dial:
             kind = kinds.UnixDomainSocketConnection
         elif self.settings.tls:
             kind = kinds.SSLConnection
+        connection: AsyncConnection | None = None
         try:
             connection = kind(**place, **self.settings.options, **_unnamed(), protocol=2)
             await connection.connect()
-        except (RedisError, OSError, TypeError, ValueError) as exc:
-            raise LineError(_unopened(exc)) from exc
-        opened: AsyncConnection = connection
-        return opened
+        except BaseException as exc:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+            if isinstance(exc, Exception):  # a user's own credential provider may raise any
+                raise LineError(_unopened(exc)) from exc
+            raise
+        return connection
 
     def _ask_sentinels(self) -> Address:
-        from redis.exceptions import RedisError
         from redis.sentinel import Sentinel
 
         settings = self.settings
+        options = {"sentinel_kwargs": settings.sentinel_options, "force_master_ip": settings.force_master_ip}
         try:
-            with Sentinel(  # type: ignore[no-untyped-call]
-                settings.addresses,
-                sentinel_kwargs=settings.sentinel_options,
-                force_master_ip=settings.force_master_ip,
-            ) as sentinel:
-                host, port = sentinel.discover_master(settings.service_name)
-        except RedisError as exc:
+            sentinel = Sentinel(settings.addresses, **options)  # type: ignore[no-untyped-call]
+            try:
+                host, port = sentinel.discover_master(settings.service_name)  # type: ignore[no-untyped-call]
+            finally:
+                for client in sentinel.sentinels:
+                    client.close()
+        except Exception as exc:  # a wrong keyword in sentinel_kwargs, for one
             raise LineError(f"no sentinel knows the master {settings.service_name!r}") from exc
         return str(host), int(port)
 

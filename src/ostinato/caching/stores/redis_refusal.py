@@ -15,7 +15,7 @@ MEANINGS = {
     "MISCONF": "the server cannot save its data and takes no writes",
     "NOAUTH": "the server wants a password",
     "NOPERM": "the user may not do this; it needs GET, SET, UNLINK and SCAN on the prefix",
-    "OOM": "the server is full and evicts nothing; give it a maxmemory-policy such as allkeys-lru",
+    "OOM": "the server is full; give it more maxmemory, or a maxmemory-policy that evicts, such as allkeys-lru",
     "READONLY": "the server is a read-only replica",
     "WRONGTYPE": "the key holds something that is no value of ours",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -307,6 +308,9 @@ def _settled(named: dict[str, Any]) -> Settings:
     options = {name: value for name, value in named.items() if name in PASSED_ON}
     options["socket_timeout"] = max(OPEN_S, timeout_ms / 1000)
     options.setdefault("socket_connect_timeout", options["socket_timeout"])
+    if options.get("ssl_cert_reqs") in {"none", ssl.CERT_NONE}:
+        # Else older versions of redis-py refuse the contradiction.
+        options.setdefault("ssl_check_hostname", False)
     shared = {
         "options": options,
         "tls": tls,
