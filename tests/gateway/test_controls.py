@@ -144,6 +144,8 @@ def test_no_control_travels_upstream(ask: Asking, emulator: Emulator) -> None:
         ({"cache": {"ttl": -1}}, "'ttl' must be a number of seconds above 0"),
         ({"cache": {"no-cache": 1}}, "must be True or False"),
         ({"header": "max-age=soon"}, "max-age must be a number of seconds"),
+        ({"sample_index": -1}, "sample_index must be a whole number"),
+        ({"sample_index": "2"}, "sample_index must be a whole number"),
     ],
 )
 def test_a_control_that_cannot_be_is_told(how: dict[str, Any], words: str, ask: Asking, emulator: Emulator) -> None:
@@ -155,7 +157,8 @@ def test_a_control_that_cannot_be_is_told(how: dict[str, Any], words: str, ask: 
 
 
 def test_a_null_is_no_control(ask: Asking) -> None:
-    assert ask.status(cache=None) == ("miss", "new")
+    assert ask.status(cache=None, sample_index=None) == ("miss", "new")
+    assert ask.status() == ("hit", None)
 
 
 # The cache's own paths.

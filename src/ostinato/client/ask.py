@@ -78,6 +78,8 @@ class Ask(msgspec.Struct, frozen=True):
     """What it says of the cache."""
     token: Any = None
     """What it is remembered by; None: not at all."""
+    sample_index: int = 0
+    """Which of several draws it asks for; each is an entry of its own."""
 
     @property
     def stream(self) -> bool:

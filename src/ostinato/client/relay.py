@@ -125,7 +125,7 @@ class Relay:
             ask.body.get("input"),
             {name: value for name, value in own.items() if name not in _SETTLED},
             stream=False,
-            sample_index=0,
+            sample_index=ask.sample_index,
             api_key=own.get("api_key"),
             api_base=own.get("api_base") or own.get("base_url"),
             timeout=own.get("timeout"),
@@ -238,7 +238,8 @@ class Relay:
         cache, wire = self.cache, form.way.route.wire
         assert cache is not None  # noqa: S101  # who has a policy has a cache
         request, parts, bypass = requested
-        store_key = policy.scope.tag() + request_key(key_scope(cache, policy, request), "chat", parts)
+        key = request_key(key_scope(cache, policy, request), "chat", parts, ask.sample_index)
+        store_key = policy.scope.tag() + key
         keeps_all = policy.replay or policy.keep_request
         if not keeps_all and (not cache.caches("chat") or (bypass is not None and not policy.asked)):
             cache.counters.bypassed += 1

@@ -8,12 +8,14 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from ostinato.caching.key import remember_for
 from ostinato.client.ask import Ask, Plan, Told
 from ostinato.client.relay import LONG_REQUEST
 from ostinato.errors import BadRequestError, OstinatoError, PermissionDeniedError
 from ostinato.gateway.affinity import prefix_of
-from ostinato.gateway.controls import take_controls, take_credentials
+from ostinato.gateway.controls import take_controls, take_credentials, take_sample
 from ostinato.gateway.exchange import object_of
 from ostinato.gateway.headers import JSON, told_headers
 from ostinato.gateway.till import REFUSALS
@@ -62,12 +64,13 @@ def read_ask(service: Service, exchange: Exchange, body: Json, token: Any = None
     refused = caller.refused_control(controls)
     if refused is not None:
         raise PermissionDeniedError(f"this key may not set the cache control {refused!r}")
+    sample_index = take_sample(body)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequestError(f"stream must be true or false, not {stream!r:.50}")
     alias = take_credentials(body, find_model(service, exchange, body.get("model")), caller)
     said = {name: headers[name.encode()].decode("latin-1") for name in dialect.headers if name.encode() in headers}
-    return Ask(dialect, body, alias, caller.tenant, said, controls, token), alias
+    return Ask(dialect, body, alias, caller.tenant, said, controls, token, sample_index), alias
 
 
 def find_model(service: Service, exchange: Exchange, name: Any) -> Alias:
@@ -108,7 +111,7 @@ async def _told(service: Service, ask: Ask, alias: Alias, answered: Callable[...
     except OstinatoError as error:
         others = [service.config.models.find(name) for name in service.router.fallbacks(alias.name, error)]
         for place, other in enumerate(others, 1):
-            following = Ask(ask.dialect, ask.body, other, ask.tenant, ask.headers, ask.controls)
+            following = replace(ask, alias=other, token=None)
             try:
                 return await answered(following, other, last=place == len(others))
             except OstinatoError:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from ostinato.client.core import checked_sample
 from ostinato.client.route import is_ours
 from ostinato.client.way import ASKED
-from ostinato.errors import BadRequestError, PermissionDeniedError
+from ostinato.errors import BadRequestError, ConfigurationError, PermissionDeniedError
 from ostinato.gateway.models import Alias
 
 if TYPE_CHECKING:
@@ -58,6 +59,18 @@ def _of_header(text: str) -> Json:
                     raise BadRequestError(f"Cache-Control: max-age must be a number of seconds, not {value!r:.50}")
                 controls["s-maxage"] = int(seconds[1])
     return controls
+
+
+def take_sample(body: Json) -> int:
+    """Return which of several draws a request asks for; unless it says so, the first.
+
+    Raises: BadRequestError: what stands there is no number of a draw.
+    """
+    try:
+        said = body.pop("sample_index", None)
+        return 0 if said is None else checked_sample(said)
+    except ConfigurationError as error:
+        raise BadRequestError(error.message) from None
 
 
 def take_credentials(body: Json, alias: Alias, caller: Caller) -> Alias:
