@@ -17,8 +17,8 @@ OPTIONAL = {
 }  # fmt: skip
 """Import names of what the extras bring."""
 
-OWN_FILES = ("ostinato.caching.stores.redis",)
-"""Modules that nobody loads who does not open such a store, and that may import its package at their top."""
+OWN_FILES = ("ostinato.caching.stores.redis", "ostinato.transport.aiohttp_pool")
+"""Modules that nobody loads who does not open such a store or transport, and that may import its package at their top."""
 
 HEAVY = {
     "asyncio", "concurrent", "email", "http", "multiprocessing", "selectors", "socket", "sqlite3", "ssl", "subprocess",
@@ -81,7 +81,7 @@ def test_names_and_a_first_memory_hit_load_no_network_no_database_no_loop(emulat
     assert loaded & NOT_FOR_A_HIT == set()
 
 
-def test_every_module_can_be_imported_without_the_extras_but_a_stores_own() -> None:
+def test_every_module_can_be_imported_without_the_extras_but_their_own() -> None:
     loaded = loaded_by(
         "class Absent:\n"
         "    def find_spec(self, name, path=None, target=None):\n"

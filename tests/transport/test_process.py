@@ -50,6 +50,14 @@ def test_importing_the_transport_loads_no_network_library() -> None:
     assert ran.stdout == "[]\n"
 
 
+def test_a_transport_over_aiohttp_without_it_says_what_to_install() -> None:
+    process = start("sys.modules['aiohttp'] = None; AiohttpTransport()", "")
+    _, errors = process.communicate(timeout=PATIENCE_S)
+
+    assert "MissingDependencyError" in errors.splitlines()[-1]
+    assert "pip install 'ostinato[gateway]'" in errors
+
+
 WAITS = {
     "threads, headers": "Transport().send(ask(url))",
     "threads, body": "list(Transport().open(ask(url)))",
