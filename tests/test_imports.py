@@ -18,7 +18,7 @@ OPTIONAL = {
 """Import names of what the extras bring."""
 
 OWN_FILES = ("ostinato.caching.stores.redis", "ostinato.transport.aiohttp_pool")
-"""Modules that nobody loads who does not open such a store or transport, and that may import its package at their top."""
+"""Modules that only who opens such a store or transport loads, and that may import its package at their top."""
 
 HEAVY = {
     "asyncio", "concurrent", "email", "http", "multiprocessing", "selectors", "socket", "sqlite3", "ssl", "subprocess",
