@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AiohttpTransport(AsyncTransport):
-    """`AsyncTransport` over aiohttp, at a quarter of the processor time.
+    """`AsyncTransport` over aiohttp, at less than half the processor time.
 
     What goes through a proxy, or has header values beyond ASCII, is left to httpx2: aiohttp knows no SOCKS, and
     would send such values as UTF-8.
