@@ -88,6 +88,22 @@ def test_a_second_reader_is_refused_and_disturbs_nobody(transport: AsyncTranspor
         assert asyncio.run(main(peer.url)) == b"a"
 
 
+def test_a_connection_that_ended_while_the_loop_stood_still_is_not_used(transport: AsyncTransport) -> None:
+    def script(connection: Connection) -> None:
+        connection.ask()
+        connection.say(whole(b"ok"))
+
+    async def main(url: str) -> list[bytes]:
+        bodies = []
+        for _ in range(3):
+            bodies.append((await transport.send(ask(url))).body)
+            peer.connections[-1].gone.wait(PATIENCE_S)  # blocks: the loop cannot notice
+        return bodies
+
+    with Peer(script) as peer:
+        assert asyncio.run(main(peer.url)) == [b"ok"] * 3
+
+
 def test_many_tasks_share_a_loop(transport: AsyncTransport) -> None:
     def script(connection: Connection) -> None:
         while (asked := connection.ask()) is not None:
