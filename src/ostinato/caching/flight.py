@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ostinato.caching.moves import Broken, Events, Failed, Landed, Move, Open, Pull, Reader, State, Wait
+from ostinato.caching.moves import LANDED, Broken, Events, Failed, Keep, Move, Open, Pull, Reader, State, Wait
 from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, APIResponseError, OstinatoError
 from ostinato.wire import find_wire
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-
-Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
-"""Stores a landed answer: bytes, the same decoded, cuts, headers, and the lease. It neither raises nor waits."""
-_LANDED = Landed()
 
 
 class Flight:
@@ -73,6 +69,7 @@ class Flight:
         self._attempt = 0
         self._hand_overs = 1
         self._owner: Reader | None = None
+        self._unpaid = False  # True: who opened the way has left, and others have not; who asks next pays
         self._readers = 0
         self._tape = Tape(wire)
         self._error: OstinatoError = APIConnectionError("the call was abandoned")
@@ -93,12 +90,14 @@ class Flight:
     def poll(self, reader: Reader) -> Move:
         """Say what `reader` does next. `Open` and `Pull` are given to one reader at a time."""
         with self._lock:
+            if self._unpaid:
+                self._owner, self._unpaid = reader, False
             move = self._unread(reader)
             if move is not None:
                 return move
             match self._state:
                 case "landed":
-                    return _LANDED
+                    return LANDED
                 case "failed":
                     return Failed(self._error.copy())
                 case "idle":
@@ -294,6 +293,7 @@ class Flight:
                     self._deserted()
             elif self._owner is reader:
                 self._owner = None
+                self._unpaid = self._state in {"opening", "open", "pulling"}
                 if self._state == "pausing":
                     self._state = "broken"
                 self._moved_on()
@@ -314,7 +314,7 @@ class Flight:
                 pass  # the loop has ended, and the task with it
 
     def paid_by(self, reader: Reader) -> bool:
-        """Return whether `reader` opened the way upstream: who joined pays nothing."""
+        """Return whether `reader` opened the way upstream, or took over from who did: who joined pays nothing."""
         return self._owner is reader
 
     @property

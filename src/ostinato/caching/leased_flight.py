@@ -25,7 +25,7 @@ from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, OstinatoError
 
 if TYPE_CHECKING:
-    from ostinato.caching.flight import Keep
+    from ostinato.caching.moves import Keep
     from ostinato.wire.contract import Cuts, Json, Wire
 
 _decode = msgspec.json.Decoder().decode

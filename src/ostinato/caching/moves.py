@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from ostinato.caching.tape import Tape
 from ostinato.errors import OstinatoError
+
+if TYPE_CHECKING:
+    from ostinato.caching.stores.leases import Lead
+
+Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
+"""Stores a landed answer: bytes, the same decoded, cuts, headers, and the lease. It neither raises nor waits."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -52,6 +59,9 @@ class Broken(msgspec.Struct, frozen=True):
 
 class Landed(msgspec.Struct, frozen=True):
     """The answer is whole."""
+
+
+LANDED = Landed()
 
 
 class Failed(msgspec.Struct, frozen=True):

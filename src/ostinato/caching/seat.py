@@ -12,9 +12,9 @@ from ostinato.errors import ReplayMissError, StoreError
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
-    from ostinato.caching.flight import Keep
     from ostinato.caching.key import Parts
     from ostinato.caching.leased_flight import LeasedFlight
+    from ostinato.caching.moves import Keep
     from ostinato.caching.past import Miss
     from ostinato.caching.policy import Policy
     from ostinato.caching.seal import DataKey

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -45,6 +45,12 @@ class Plan(Protocol):
 
     def failed(self, error: OstinatoError) -> float | None:
         """Say that it failed. Return the seconds to wait before asking `deployment`, None to give up."""
+
+    def left(self, told: Told) -> None:
+        """Say that who asked has left before there was anything to tell; `told` says what was taken."""
+
+    def refreshing(self) -> Callable[[Told | None], None] | None:
+        """Return what hears of what it took to ask anew for a stale entry, None where it is not to be asked."""
 
     def gave_up(self, error: OstinatoError) -> None:
         """Say that this flight ends with `error`, of which `failed` was told: what follows, another one does."""
@@ -121,6 +127,10 @@ class Told(msgspec.Struct):
     provider: str = ""
     model: str = ""
     """The name that was asked for."""
+
+    on_counted: Callable[[], None] | None = None
+    """Called when it is known what an answer took whose reader has left. It is not known yet while `awaited`."""
+    awaited: bool = False
 
     def count(self, pricer: Pricer, answer: Answer, *, free: bool) -> None:
         """Note what an answer cost, or would have."""

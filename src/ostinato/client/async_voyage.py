@@ -58,14 +58,15 @@ class AsyncVoyage:
         self._steps = steps or ride.steps()
         self._pending: Any = None
 
-    async def refresh(self) -> None:
-        """Carry a refresh out; whoever reads next will see what came of it."""
+    async def refresh(self) -> Entry | Flight | None:
+        """Carry a refresh out; whoever reads next will see what came of it. Return the answer, if there was one."""
         counters = self._ride.counters
         counters.refreshes += 1
         try:
-            await self.answer()
+            return await self.answer()
         except OstinatoError:
             counters.refresh_errors += 1
+            return None
 
     async def answer(self) -> Entry | Flight:
         """Carry the ride out and return what answers."""

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from ostinato.caching.flight import Flight
 from ostinato.caching.moves import Events
 from ostinato.caching.record import Entry
+from ostinato.client.ask import Told
 from ostinato.client.async_voyage import AsyncVoyage
+from ostinato.client.guess import guessed
+from ostinato.client.source import keep_until_done, running_loop
 from ostinato.errors import OstinatoError
 
 if TYPE_CHECKING:
@@ -17,12 +20,13 @@ if TYPE_CHECKING:
     from ostinato.client.ask import Deployment, Plan
     from ostinato.client.request import Request
     from ostinato.client.telling import Teller
+    from ostinato.wire.contract import Json
 
 
 class Passage(AsyncVoyage):
     """One ride, carried out for a client that reads bytes."""
 
-    __slots__ = ("_plan", "_request_to", "asked")
+    __slots__ = ("_body", "_came", "_plan", "_refused", "_request_to", "_waiting", "asked")
 
     def __init__(
         self,
@@ -31,11 +35,19 @@ class Passage(AsyncVoyage):
         request: Request,
         plan: Plan,
         request_to: Callable[[Deployment], Request],
+        body: Json,
     ) -> None:
-        """`plan` says who is asked and who next, `request_to` what of them."""
+        """`plan` says who is asked and who next, `request_to` what of them; `body` is what the caller sent."""
         super().__init__(client, ride, request)
         self._plan = plan
         self._request_to = request_to
+        self._body = body
+        self._came: list[bytes] = []
+        """The events so far."""
+        self._refused = False
+        """Whether the vendor refused the last time: then it took nothing."""
+        self._waiting: Told | None = None
+        """Whom to tell what an answer took, once it is read to its end without its reader."""
         self.asked = plan.deployment
         """Whom the request is for."""
 
@@ -47,6 +59,7 @@ class Passage(AsyncVoyage):
         except OstinatoError:
             flight.aborted(token)  # it is this caller who may not; others who wait may, each by itself
             raise
+        self._refused = False
         flight.origin = self.asked, self._request
         await super()._open(token)
 
@@ -55,6 +68,7 @@ class Passage(AsyncVoyage):
 
         All who wait for the flight wait for that. Whoever speaks another wire is asked on a flight of its own.
         """
+        self._refused = True
         delay_s = self._plan.failed(error)
         if delay_s is not None and self._turned():
             return delay_s
@@ -101,14 +115,83 @@ class Passage(AsyncVoyage):
         assert flight is not None  # noqa: S101  # the ride is past boarding
         return flight
 
-    def told(self, flight: Flight, teller: Teller) -> Telling:
+    def told(self, flight: Flight, teller: Teller, told: Told) -> Telling:
         """Return the stream as bytes, what came together together. An error is its last event."""
-        return Telling(self._told(flight, teller), self.leave)
+
+        def leave() -> None:
+            self.leave()
+            self.count(told)
+
+        return Telling(self._told(flight, teller), leave)
+
+    # What nobody told of.
+
+    def count(self, told: Told) -> None:
+        """Note what an answer took that was left before its count came: the vendor's count, or about that.
+
+        Where others read on, one of them pays. Where the answer is read to its end for the cache, it is noted then.
+        """
+        flight = self._ride.flight
+        if flight is None or told.runs or told.paid_pico is not None:
+            return
+        if not self._ride.paid or self._refused:
+            told.paid_pico = 0
+        elif flight.over:
+            self._count(told, flight)
+        else:
+            told.awaited = True
+            self._waiting = told
+
+    def _count(self, told: Told, flight: Flight) -> None:
+        if flight.body_bytes:
+            completion = flight.wire.parse(flight.body(), flight.headers)
+        else:
+            completion = guessed(self._body, self._request.route.name, flight.wire, self._came)
+        told.count(self._request.pricer, completion, free=False)
+
+    async def _finish(self) -> None:
+        try:
+            await super()._finish()
+        finally:
+            told, flight = self._waiting, self._ride.flight
+            if told is not None and flight is not None:
+                if flight.body_bytes or self._came:
+                    self._count(told, flight)
+                else:
+                    told.paid_pico = 0
+                told.awaited = False
+                if told.on_counted is not None:
+                    told.on_counted()
+
+    def _refresh_if_stale(self, entry: Entry) -> None:
+        seat = self._ride.seat
+        if seat is None or not seat.is_stale(entry):
+            return
+        ride = self._ride.again()
+        ride.counters.stale += 1
+        counted = self._plan.refreshing()
+        steps = None if counted is None else ride.refresh()
+        if counted is not None and steps is None:
+            counted(None)
+        elif counted is not None:
+            voyage = AsyncVoyage(self._client, ride, self._request, steps)
+            keep_until_done(running_loop().create_task(self._refreshed(voyage, ride, counted)))
+
+    async def _refreshed(self, voyage: AsyncVoyage, ride: Ride, counted: Callable[[Told | None], None]) -> None:
+        told = None
+        try:
+            answer = await voyage.refresh()
+            if isinstance(answer, Flight) and ride.paid:
+                told = Told("miss", deployment=self.asked.id)
+                self._count(told, answer)
+        finally:
+            counted(told)
 
     async def _told(self, flight: Flight, teller: Teller) -> AsyncGenerator[bytes, None]:
         try:
             async for batch in self._batches():
                 tape, indices = batch.tape, range(batch.start, batch.stop)
+                self._came = tape.log
                 yield b"".join([teller.feed(tape.event(index), tape.log[index]) for index in indices])
             if not flight.streamed:
                 yield b"".join(map(teller.feed, flight.wire.unfold(flight.body(), flight.cuts, flight.headers)))

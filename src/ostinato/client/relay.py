@@ -7,6 +7,7 @@ dialect is the vendor's own.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -95,8 +96,14 @@ class Relay:
             return self._way(ask.dialect, deployment).request(ask.body, ask.headers)
 
         ride = Ride(way.route.wire, cache=cache, seat=seat, streams=ask.stream, retry_delay=move_on)
-        passage = Passage(self._client, ride, request, plan, request_to)
-        answer = await (passage.depart() if ask.stream else passage.whole())
+        passage = Passage(self._client, ride, request, plan, request_to, ask.body)
+        try:
+            answer = await (passage.depart() if ask.stream else passage.whole())
+        except asyncio.CancelledError:
+            told = Told("miss", stream=ask.stream, deployment=passage.asked.id, model=ask.alias.name)
+            passage.count(told)
+            plan.left(told)
+            raise
         if isinstance(answer, Entry):
             assert seat is not None  # noqa: S101  # only a seated ride finds an entry
             return self._hit(answer, _Known(seat.store_key, seat.policy, form, ask.alias.name))
@@ -107,7 +114,7 @@ class Relay:
         self._explain(told, ride, policy)
         if ask.stream:
             teller = teller_of(answer.wire, form, told, request.pricer, ride=ride)
-            told.events = passage.told(answer, teller)
+            told.events = passage.told(answer, teller, told)
         else:
             tell_flight(answer, form, told, request, free=not ride.paid)
         return told

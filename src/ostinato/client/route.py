@@ -67,7 +67,8 @@ class Route:
         if usage is None:
             return None
         answer._provider = self.provider.name
-        answer._runs = self.wire.tokens({**answer, "usage": counted(usage)})
+        if not hasattr(answer, "_runs"):
+            answer._runs = self.wire.tokens({**answer, "usage": counted(usage)})
         return price_answer(answer, model=self.model, custom=custom)
 
     def priced_by(self, params: Mapping[str, Any], *, kind: str = "chat") -> Pricer:

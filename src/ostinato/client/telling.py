@@ -66,9 +66,9 @@ class Straight:
         counted = self._counting.feed(event)
         if counted is not None:
             usage, body = counted
+            cost = self._cost(body)
             if not self._shows_counts and self._dialect.only_counts(event):
                 return b""
-            cost = self._cost(body)
             if cost is not None:
                 usage["cost"] = cost
                 raw = None
@@ -203,7 +203,9 @@ def teller_of(
         return None if told.paid_pico is None else dollars(told.paid_pico)
 
     def cost_of(body: Json) -> float | None:
-        return cost(Completion({**body, "usage": Usage(body["usage"])}))
+        usage = Usage(body["usage"])
+        usage._raw = body["usage"]  # it is the vendor's own, and is read as such
+        return cost(Completion({**body, "usage": usage}))
 
     if wire.name in form.dialect.streamed_by:
         return Straight(form.dialect, cost_of, shows_counts=form.shows_counts)

@@ -51,14 +51,15 @@ class Voyage:
         self._steps = steps or ride.steps()
         self._pending: Any = None
 
-    def refresh(self) -> None:
-        """Carry a refresh out; whoever reads next will see what came of it."""
+    def refresh(self) -> Entry | Flight | None:
+        """Carry a refresh out; whoever reads next will see what came of it. Return the answer, if there was one."""
         counters = self._ride.counters
         counters.refreshes += 1
         try:
-            self.answer()
+            return self.answer()
         except OstinatoError:
             counters.refresh_errors += 1
+            return None
 
     def answer(self) -> Entry | Flight:
         """Carry the ride out and return what answers."""

@@ -127,6 +127,8 @@ async def _ask_deployments(
     Raises: OstinatoError: of the deployment that was asked last.
     """
     plan = service.router.plan(alias, _prefix(ask, alias), last=last, before=partial(service.draw, exchange))
+    plan.left = partial(setattr, exchange, "told")
+    plan.refreshing = partial(service.refreshing, exchange)
     while True:
         try:
             told = await how(ask, plan)

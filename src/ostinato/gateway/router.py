@@ -26,6 +26,7 @@ from ostinato.gateway.affinity import ranked
 from ostinato.transport.retry import RetryPolicy, retry_delay
 
 if TYPE_CHECKING:
+    from ostinato.client.ask import Told
     from ostinato.gateway.models import Alias, Deployment
     from ostinato.gateway.routing import Routing
 
@@ -140,6 +141,8 @@ class Plan:
         "_tried",
         "before",
         "deployment",
+        "left",
+        "refreshing",
     )
 
     def __init__(
@@ -161,6 +164,10 @@ class Plan:
         self._barred: OstinatoError | None = None
         self.before: Callable[[], None] | None = None
         """Called before anybody is asked, and may raise."""
+        self.left: Callable[[Told], None] = lambda _told: None
+        """Called when who asked has left before there was anything to tell, with what was taken."""
+        self.refreshing: Callable[[], Callable[[Told | None], None] | None] = lambda: lambda _told: None
+        """Called before a stale entry is asked for anew: returns what hears of what that took, or None: leave it."""
         self._spent: tuple[frozenset[str], int] = frozenset(), 0
         """Whom the call had asked, and how often again, when it failed last."""
         self._delay_s: float | None = None

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ostinato.client.aio import AsyncClient
 from ostinato.client.relay import Relay
 from ostinato.errors import ServiceUnavailableError, StoreError
 from ostinato.gateway.router import Router
+from ostinato.gateway.till import REFUSALS, Ticket
 from ostinato.gateway.watch import Watch
 from ostinato.ledger.line import Line
 from ostinato.transport.async_aiohttp import AiohttpTransport
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
+    from ostinato.client.ask import Told
+    from ostinato.gateway.admit import Caller
     from ostinato.gateway.books import Books
     from ostinato.gateway.config import Config
     from ostinato.gateway.exchange import Exchange
@@ -82,12 +86,38 @@ class Service:
                 raise _unread() from None
 
     def settle(self, exchange: Exchange) -> None:
-        """Write a line for a call that was let in."""
-        if self.books is not None and exchange.ticket is not None:
-            line = line_of(exchange, exchange.ticket.model, time.time())
-            self.books.till.settle(exchange.ticket, line)
-            self.watch.spent(line)
-            self.books.open()
+        """Write a line for a call that was let in, as soon as it is known what it took."""
+        books, ticket, told = self.books, exchange.ticket, exchange.told
+        if books is not None and ticket is not None:
+            if told is not None and told.awaited:
+                told.on_counted = partial(self._write, books, ticket, exchange.caller, told)
+            else:
+                self._write(books, ticket, exchange.caller, told)
+
+    def refreshing(self, exchange: Exchange) -> Callable[[Told | None], None] | None:
+        """Return what hears of what it took to ask anew for a stale entry; None where its key may not pay for that."""
+        books, ticket = self.books, exchange.ticket
+        if books is None or ticket is None:
+            return lambda _told: None
+        own = Ticket(ticket.key, ticket.model)
+        try:
+            books.till.draw(own)
+        except (*REFUSALS, StoreError):
+            return None
+
+        def counted(told: Told | None) -> None:
+            if told is None:
+                books.till.settle(own, None)
+            else:
+                self._write(books, own, exchange.caller, told)
+
+        return counted
+
+    def _write(self, books: Books, ticket: Ticket, caller: Caller, told: Told | None) -> None:
+        line = line_of(caller, told, ticket.model, time.time())
+        books.till.settle(ticket, line)
+        self.watch.spent(line)
+        books.open()
 
     async def aclose(self) -> None:
         """Close the connections, the cache behind them, and the books."""
@@ -103,13 +133,13 @@ def _unread() -> ServiceUnavailableError:
     return ServiceUnavailableError("the limits of this key cannot be read at the moment")
 
 
-def line_of(exchange: Exchange, model: str, at: float) -> Line:
+def line_of(caller: Caller, told: Told | None, model: str, at: float) -> Line:
     """Return the ledger's line of a call that was answered, or was not."""
-    told, key = exchange.told, exchange.caller.key
-    tenant, key_id = (exchange.caller.tenant, "") if key is None else (key.tenant, key.id)
+    key = caller.key
+    tenant, key_id = (caller.tenant, "") if key is None else (key.tenant, key.id)
     if told is None:
         return Line(at, tenant, key_id, model, "error")
-    if told.cache in {"hit", "shared"}:
+    if told.cache == "hit" or (told.cache == "shared" and not told.paid_pico):
         return Line(at, tenant, key_id, model, told.cache, saved_pico=told.saved_pico or 0)
     runs = told.runs
     return Line(
