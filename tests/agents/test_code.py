@@ -1,27 +1,33 @@
+"""Code in messages: found, run where that was asked for, and told in AutoGen's words."""
+
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
-import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ostinato.agents import AssistantAgent, Cache, ConversableAgent, UserProxyAgent
-from ostinato.agents.code import MAX_OUTPUT_BYTES, Block, Outcome, Workshop, blocks_in, latest_code
-from ostinato.errors import ConfigurationError
+from ostinato.agents.code import Block, Outcome, blocks_in, latest_code
+from ostinato.errors import ConfigurationError, ReplayMissError
 from ostinato.testing.emulator import Emulator, Reply
-from tests.agents.casts import LLM, ends
+from tests.agents.casts import LLM, contents, ends
 
-
-def shop(folder: Path, **more: Any) -> Workshop:
-    return Workshop({"use_docker": False, "work_dir": str(folder), **more})
+Chat = Callable[..., Any]
+PRINT_1 = "```python\nprint(1)\n```"
 
 
 def python(code: str) -> list[Block]:
     return [Block("python", code)]
+
+
+def heard(text: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": text}]
+
+
+# Where code stands.
 
 
 def test_code_is_found_between_fences_with_its_language() -> None:
@@ -32,7 +38,29 @@ def test_code_is_found_between_fences_with_its_language() -> None:
     assert blocks_in(text) == [Block("python", "print(1)"), Block("sh", "echo 2"), Block("python", "print(3)")]
     assert blocks_in("```\npip install x\n```") == [Block("sh", "pip install x")]
     assert blocks_in("`print(1)` in a sentence") == []
-    assert blocks_in("```python\r\nprint(1)\r\n```") == python("print(1)")
+    assert blocks_in("```python\nprint(1)\n") == []
+    assert blocks_in("```sh\r\necho 1\r\necho 2\r\n```") == [Block("sh", "echo 1\necho 2")]
+
+
+def test_an_empty_block_does_not_swallow_what_follows() -> None:
+    assert blocks_in("```python\n```\nsome words\n```sh\necho 1\n```") == [Block("python", ""), Block("sh", "echo 1")]
+
+
+def test_code_is_looked_for_as_far_back_as_was_said() -> None:
+    said = [*heard("```python\nprint('old')\n```"), {"role": "assistant", "content": "done"}]
+    more = [*said, *heard("```python\nprint('new')\n```"), *heard("and now?")]
+
+    assert latest_code(more, "auto") == python("print('new')")
+    assert latest_code(more, 1) == []
+    assert latest_code(more, 2) == python("print('new')")
+    assert latest_code(more, 0) == []
+    assert latest_code(said, "auto") == []
+    assert latest_code(said, 99) == python("print('old')")
+    assert latest_code(heard(None), "auto") == []
+    assert latest_code(heard([{"type": "text", "text": PRINT_1}]), "auto") == python("print(1)")
+
+
+# Whether it is run.
 
 
 @pytest.mark.parametrize("config", [True, {}, {"use_docker": True}, {"use_docker": "python:3"}, {"work_dir": "x"}])
@@ -41,11 +69,24 @@ def test_code_in_docker_is_an_error_that_says_what_to_do(config: Any) -> None:
         UserProxyAgent("user", code_execution_config=config)
 
 
+def test_no_variable_of_the_environment_lets_code_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOGEN_USE_DOCKER", "False")
+
+    with pytest.raises(ConfigurationError, match="'use_docker': False"):
+        UserProxyAgent("user", code_execution_config={})
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ({"use_docker": False, "workdir": "x"}, "'workdir'"),
-        ({"use_docker": False, "last_n_messages": 0}, "last_n_messages"),
+        ({"use_docker": False, "last_n_messages": -1}, "last_n_messages"),
+        ({"use_docker": False, "last_n_messages": True}, "last_n_messages"),
+        ({"use_docker": False, "timeout": 0}, "timeout"),
+        ({"use_docker": False, "timeout": "1"}, "timeout"),
+        ({"use_docker": False, "timeout": float("inf")}, "timeout"),
+        ({"executor": "commandline-local"}, "executor"),
+        ({"executor": lambda blocks: Outcome(0, ""), "work_dir": "x"}, "'work_dir'"),
     ],
 )
 def test_a_wrong_setting_is_named(config: Any, said: str) -> None:
@@ -53,126 +94,148 @@ def test_a_wrong_setting_is_named(config: Any, said: str) -> None:
         ConversableAgent("a", code_execution_config=config)
 
 
-def test_nothing_runs_unless_it_was_asked_for() -> None:
-    user = UserProxyAgent("user", human_input_mode="NEVER")
-    message = {"role": "user", "content": "```python\nprint(1)\n```"}
+def test_nothing_runs_unless_it_was_asked_for(chat: Chat, emulator: Emulator, folder: Path) -> None:
+    emulator.script(Reply(text="```sh\ntouch ran\n```"), times=None)
+    user = UserProxyAgent("user", human_input_mode="NEVER", default_auto_reply="No.")
 
-    assert user.workshop is None
-    assert user.generate_code_execution_reply([message]) == (False, None)
+    assert user.generate_code_execution_reply(heard(PRINT_1)) == (False, None)
+    with pytest.raises(ConfigurationError, match="runs no code"):
+        user.execute_code_blocks([("python", "print(1)")])
+    assert contents(chat(user, AssistantAgent("a", llm_config=LLM), message="go", max_turns=2))[2] == "No."
+    assert not list(folder.rglob("ran"))
 
 
-def test_blocks_run_in_order_up_to_the_first_that_fails(tmp_path: Path) -> None:
-    said = shop(tmp_path).run(
-        [Block("python", "print('one')"), Block("sh", "echo two; exit 3"), Block("sh", "echo three")]
+# What is said of it.
+
+
+class Elsewhere:
+    """An executor as AutoGen's are made."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[Block]] = []
+
+    def execute_code_blocks(self, code_blocks: list[Block]) -> Outcome:
+        self.seen.append(code_blocks)
+        return Outcome(1, "elsewhere")
+
+
+async def awaited(code_blocks: list[Block]) -> Outcome:
+    await asyncio.sleep(0)
+    return Outcome(0, f"{len(code_blocks)} run")
+
+
+def answer_of(agent: ConversableAgent, asynchronous: bool) -> Any:
+    messages = heard(PRINT_1)
+    if asynchronous:
+        return asyncio.run(agent.a_generate_code_execution_reply(messages))
+    return agent.generate_code_execution_reply(messages)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_executor_of_ones_own_runs_it_instead(asynchronous: bool) -> None:
+    there = Elsewhere()
+    agent = ConversableAgent("a", code_execution_config={"executor": there})
+    called = ConversableAgent("b", code_execution_config={"executor": there.execute_code_blocks})
+    failed = (True, "exitcode: 1 (execution failed)\nCode output: elsewhere")
+
+    assert answer_of(agent, asynchronous) == answer_of(called, asynchronous) == failed
+    assert there.seen == [python("print(1)")] * 2
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_executor_may_be_awaited(asynchronous: bool) -> None:
+    agent = ConversableAgent("a", code_execution_config={"executor": awaited})
+
+    assert answer_of(agent, asynchronous) == (True, "exitcode: 0 (execution succeeded)\nCode output: 1 run")
+
+
+def test_a_class_may_carry_code_out_in_a_way_of_its_own(folder: Path) -> None:
+    class Careful(ConversableAgent):
+        def execute_code_blocks(self, code_blocks: Any) -> Any:
+            return 3, f"refused: {code_blocks}"
+
+    agent = Careful("a", code_execution_config={"use_docker": False})
+
+    assert agent.generate_code_execution_reply(heard(PRINT_1)) == (
+        True,
+        "exitcode: 3 (execution failed)\nCode output: refused: [('python', 'print(1)')]",
     )
 
-    assert said == Outcome(3, "\none\n\ntwo\n")
-    assert said.told == "exitcode: 3 (execution failed)\nCode output: \none\n\ntwo\n"
-    assert shop(tmp_path).run(python("print(1)")).told == "exitcode: 0 (execution succeeded)\nCode output: \n1\n"
-    assert shop(tmp_path).run([Block("cobol", "x")]) == Outcome(1, "\nunknown language cobol")
+
+def test_what_is_run_is_shown_in_autogen_s_words(capsys: Any) -> None:
+    agent = ConversableAgent("a", code_execution_config={"executor": lambda blocks: Outcome(0, "")})
+    agent.generate_code_execution_reply(heard(PRINT_1))
+    agent.generate_code_execution_reply(heard(f"{PRINT_1}\n```sh\necho\n```"))
+
+    assert capsys.readouterr().out == (
+        "\n>>>>>>>> EXECUTING CODE BLOCK (inferred language is python)...\n"
+        "\n>>>>>>>> EXECUTING 2 CODE BLOCKS (inferred languages are [python, sh])...\n"
+    )
 
 
-def test_what_runs_has_a_folder_of_its_own_and_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted")
-    code = "import os; print(os.getcwd()); print(sorted(os.environ))"
-    said = shop(tmp_path / "work").run(python(code)).output
-
-    assert str((tmp_path / "work").resolve()) in said
-    assert "OPENAI_API_KEY" not in said
-    assert {path.suffix for path in (tmp_path / "work").iterdir()} == {".py"}
+# In a conversation.
 
 
-def test_a_folder_that_nobody_named_is_new_and_its_owners_alone() -> None:
-    one, other = Workshop({"use_docker": False}), Workshop({"use_docker": False})
-    folders = [workshop.run(python("import os; print(os.getcwd())")).output.strip() for workshop in (one, one, other)]
-
-    assert folders[0] == folders[1] != folders[2]
-    assert {stat.S_IMODE(Path(folder).stat().st_mode) for folder in folders} == {0o700}
-
-
-@pytest.mark.parametrize("name", ["../outside.py", "/etc/outside.py", "a/../../outside.py"])
-def test_a_file_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
-    said = shop(tmp_path / "work").run(python(f"# filename: {name}\nprint(1)"))
-
-    assert said.exit_code == 1
-    assert "leads out" in said.output
-    assert not (tmp_path / "outside.py").exists()
+def hold(chat: Chat, cache: Cache, **config: Any) -> Any:
+    user = UserProxyAgent(
+        "user",
+        human_input_mode="NEVER",
+        is_termination_msg=ends,
+        code_execution_config={"use_docker": False, **config},
+    )
+    return chat(user, AssistantAgent("assistant", llm_config=LLM), message="6 × 7?", cache=cache)
 
 
-def test_a_file_name_in_the_folder_is_kept_and_is_no_command(tmp_path: Path) -> None:
-    said = shop(tmp_path).run(python("# filename: sub/$(touch${IFS}x);y.py\nprint('ran')"))
-
-    assert said == Outcome(0, "\nran\n")
-    assert [path.name for path in (tmp_path / "sub").iterdir()] == ["$(touch${IFS}x);y.py"]
-
-
-def test_code_that_takes_too_long_is_ended_with_all_it_began(tmp_path: Path) -> None:
-    held = tmp_path / "held"
-    os.mkfifo(held)
-    gone = threading.Thread(target=held.read_bytes, daemon=True)  # reads to the end, which is when nobody holds it
-    gone.start()
-    said = shop(tmp_path, timeout=1).run([Block("sh", f"exec 3>{held}; sleep 600 & echo begun; wait")])
-    gone.join(30)
-
-    assert said == Outcome(124, "\nbegun\n\nTimeout")
-    assert not gone.is_alive()
-
-
-def test_output_is_kept_up_to_a_bound(tmp_path: Path) -> None:
-    said = shop(tmp_path).run(python(f"print('x' * {MAX_OUTPUT_BYTES * 2})"))
-
-    assert said.exit_code == 0
-    assert len(said.output) < MAX_OUTPUT_BYTES + 100
-    assert said.output.endswith("bytes are kept)")
-
-
-def test_an_executor_of_ones_own_runs_it_instead() -> None:
-    seen: list[list[Block]] = []
-
-    def run(blocks: list[Block]) -> Outcome:
-        seen.append(blocks)
-        return Outcome(0, "elsewhere")
-
-    agent = ConversableAgent("a", code_execution_config={"executor": run})
-    answer = agent.generate_code_execution_reply([{"role": "user", "content": "```python\nprint(1)\n```"}])
-
-    assert answer == (True, "exitcode: 0 (execution succeeded)\nCode output: elsewhere")
-    assert seen == [python("print(1)")]
-
-
-def test_code_is_looked_for_as_far_back_as_was_said() -> None:
-    said = [
-        {"role": "user", "content": "```python\nprint('old')\n```"},
-        {"role": "assistant", "content": "done"},
-        {"role": "user", "content": "```python\nprint('new')\n```"},
-        {"role": "user", "content": "and now?"},
-    ]
-
-    assert latest_code(said, "auto") == python("print('new')")
-    assert latest_code(said, 1) == []
-    assert latest_code(said[:2], "auto") == []
-    assert latest_code(said[:2], 2) == python("print('old')")
-    assert latest_code([{"role": "user", "content": None}], "auto") == []
-
-
-@pytest.mark.parametrize("awaits", [False, True])
-def test_a_chat_that_runs_code_repeats_from_the_cache(emulator: Emulator, tmp_path: Path, *, awaits: bool) -> None:
-    emulator.script(Reply(text="Run this:\n```python\nprint(6 * 7)\n```"), Reply(text="It is 42. TERMINATE"))
+def test_a_chat_that_runs_code_is_repeated_for_nothing_and_its_files_come_to_be(
+    chat: Chat, emulator: Emulator, folder: Path
+) -> None:
+    code = "import os\nopen('made', 'w').close()\nprint(6 * 7, os.getcwd(), {'a', 'b', 'c', 'd'})\nraise KeyError"
+    emulator.script(Reply(text=f"Run this:\n```python\n{code}\n```"), Reply(text="It is 42. TERMINATE"))
     results = []
-    for _ in range(2):
-        user = UserProxyAgent(
-            "user",
-            human_input_mode="NEVER",
-            is_termination_msg=ends,
-            code_execution_config={"use_docker": False, "work_dir": str(tmp_path / "work")},
-        )
-        assistant = AssistantAgent("assistant", llm_config=LLM)
-        with Cache.disk(cache_path_root=tmp_path / "cache") as cache:
-            if awaits:
-                results.append(asyncio.run(user.a_initiate_chat(assistant, message="6 × 7?", cache=cache, silent=True)))
-            else:
-                results.append(user.initiate_chat(assistant, message="6 × 7?", cache=cache, silent=True))
+    for name in ("one", "other"):
+        with Cache.disk(cache_path_root=folder / "cache") as cache:
+            results.append(hold(chat, cache, work_dir=folder / name))
 
     assert results[0].chat_history == results[1].chat_history
-    assert results[0].chat_history[2]["content"] == "exitcode: 0 (execution succeeded)\nCode output: \n42\n"
+    assert "exitcode: 1 (execution failed)\nCode output: \n42 . {" in contents(results[0])[2]
+    assert 'File "tmp_code_' in contents(results[0])[2]
+    assert (folder / "one" / "made").exists()
+    assert (folder / "other" / "made").exists()
     assert len(emulator.calls) == 2
+
+
+def test_what_came_of_code_is_repeated_with_the_conversation_where_that_was_asked_for(
+    chat: Chat, emulator: Emulator, folder: Path
+) -> None:
+    code = "```python\nimport time\nprint(time.time_ns())\nopen('ran', 'a').write('x')\n```"
+    emulator.script(Reply(text=code), Reply(text=f"Once more:\n{code}"), Reply(text="TERMINATE"))
+    store = Cache.memory().store
+    first, second, replayed = (
+        hold(chat, Cache(store=store, mode=mode), work_dir=folder / "work", record=True)
+        for mode in ("default_on", "default_on", "replay")
+    )
+
+    assert first.chat_history == second.chat_history == replayed.chat_history
+    assert contents(first)[2] != contents(first)[4]
+    assert (folder / "work" / "ran").read_text() == "xx"
+    assert len(emulator.calls) == 3
+
+
+def test_code_that_is_not_on_record_does_not_run_in_replay_mode() -> None:
+    there = Elsewhere()
+    agent = ConversableAgent("a", code_execution_config={"executor": there, "record": True}, llm_config=LLM)
+
+    with Cache(mode="replay"), pytest.raises(ReplayMissError, match="nothing is run in replay mode"):
+        agent.generate_code_execution_reply(heard(PRINT_1))
+    assert there.seen == []
+
+
+def test_recording_without_a_cache_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    agent = ConversableAgent(
+        "a",
+        code_execution_config={"executor": lambda blocks: Outcome(0, "1"), "record": True},
+        llm_config={**LLM, "cache_seed": None},
+    )
+
+    assert agent.generate_code_execution_reply(heard(PRINT_1))[0]
+    assert "has no cache" in caplog.text

@@ -9,20 +9,20 @@ from typing import Any, ClassVar
 from ostinato.agents.agent import Agent
 from ostinato.agents.chat import ChatResult, Opening, hold_chat
 from ostinato.agents.chats import Chat, a_initiate_chats, in_order
-from ostinato.agents.code import latest_code, workshop_of
+from ostinato.agents.code_runner import CodeRunner, workshop_of
 from ostinato.agents.human import ask_person
 from ostinato.agents.memory import Memory, Message
 from ostinato.agents.nested import FROM_SUMMARY, nested_reply
 from ostinato.agents.show import show_note
-from ostinato.agents.steps import Do, Steps, run, twins
+from ostinato.agents.steps import Steps, run, twins
 from ostinato.agents.stream import IOStream
 from ostinato.agents.summary import DEFAULT_SUMMARY_METHOD, DEFAULT_SUMMARY_PROMPT, SummaryMethod
-from ostinato.agents.tool_user import LLMConfig, ToolUser
+from ostinato.agents.tool_user import LLMConfig
 from ostinato.agents.turns import HumanInputMode, Question, Turns, question
 from ostinato.caching.cache import Cache
 
 
-class ConversableAgent(ToolUser):
+class ConversableAgent(CodeRunner):
     """An agent that talks with a model, uses tools, asks people, and begins chats."""
 
     MAX_CONSECUTIVE_AUTO_REPLY: ClassVar[int] = 100
@@ -55,7 +55,7 @@ class ConversableAgent(ToolUser):
             max_consecutive_auto_reply: answers in a row that no person gives.
             human_input_mode: when a person is asked: `ALWAYS`, `TERMINATE` (at the end, or at the limit), `NEVER`.
             function_map: functions that it carries out, by name.
-            code_execution_config: how it runs code, as `ostinato.agents.code.Workshop` takes it; False: not at all.
+            code_execution_config: how it runs code, as `ostinato.agents.coding.Workshop` takes it; False: not at all.
             llm_config: what `OpenAIWrapper` takes; False: it has no model; None: the class's `DEFAULT_CONFIG`.
             default_auto_reply: what it answers where nothing else does.
             description: what others are told of it; unless given, the system message.
@@ -149,23 +149,6 @@ class ConversableAgent(ToolUser):
 
     check_termination_and_human_reply, a_check_termination_and_human_reply = twins(
         _check_termination_and_human_reply, "check_termination_and_human_reply"
-    )
-
-    def _generate_code_execution_reply(
-        self, messages: list[Message] | None = None, sender: Agent | None = None, config: Any = None
-    ) -> Steps[tuple[bool, Any]]:
-        """Return whether what was said holds code that it runs, and what came of it."""
-        workshop = self.workshop
-        blocks = [] if workshop is None else latest_code(self._of(messages, sender), workshop.last_n_messages)
-        if workshop is None or not blocks:
-            return False, None
-        languages = ", ".join(block.language for block in blocks)
-        show_note(self, f"EXECUTING {len(blocks)} CODE BLOCK(S) (inferred language: {languages})...")
-        outcome = yield Do(workshop.run, workshop.arun, (blocks,))
-        return True, outcome.told
-
-    generate_code_execution_reply, a_generate_code_execution_reply = twins(
-        _generate_code_execution_reply, "generate_code_execution_reply"
     )
 
     # People.
