@@ -2,7 +2,10 @@
 
 Two agents with a model hold 20 messages on a disk cache, in a process of their own that has held them before; what
 is timed is the whole chat. AutoGen is asked in the same rounds where `OSTINATO_BENCH_AUTOGEN` names the Python of an
-environment with `autogen-agentchat==0.2.40` and `diskcache`. Without it, the figure stands alone.
+environment with `autogen-agentchat==0.2.40` and `diskcache`. Without it, the figures stand alone.
+
+What the imports take is timed by the clock, in a process of its own each: of the package, and with the names bound that
+the chat uses.
 """
 
 from __future__ import annotations
@@ -52,6 +55,20 @@ def chats(python: str, imports: str, url: str, folder: Path, repeats: int) -> li
     return list(json.loads(next(line[5:] for line in ran.stdout.splitlines() if line.startswith("TOOK "))))
 
 
+def import_ms(python: str, imports: str) -> float:
+    """Return the milliseconds that imports take in a new process."""
+    code = f"import time; began = time.perf_counter(); {imports}; print((time.perf_counter() - began) * 1e3)"
+    ran = subprocess.run([python, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    return float(ran.stdout.split()[-1])
+
+
+def print_imports(rounds: int, peer: str | None) -> None:
+    rows = [(sys.executable, "import ostinato.agents"), (sys.executable, OURS), *([(peer, THEIRS)] if peer else [])]
+    table = [[import_ms(*row) for row in rows] for _ in range(rounds)]
+    for (_, imports), column in zip(rows, zip(*table, strict=True), strict=True):
+        print(f"{imports:60} {statistics.median(column):8.1f} ms")
+
+
 def main(rounds: int) -> None:
     peer = os.environ.get("OSTINATO_BENCH_AUTOGEN")
     ours: list[float] = []
@@ -66,6 +83,7 @@ def main(rounds: int) -> None:
         ratio = statistics.median(other / one for one, other in zip(ours, theirs, strict=True))
         print(f"20 messages from the cache, AutoGen      {statistics.median(theirs) * 1e3:8.2f} ms of CPU")
         print(f"AutoGen takes {ratio:.1f} times as long  (goal 10)")
+    print_imports(rounds, peer)
 
 
 if __name__ == "__main__":
