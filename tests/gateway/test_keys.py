@@ -54,6 +54,14 @@ def test_a_revoked_key_stops_here_at_once_and_elsewhere_within_a_second(tmp_path
     assert [key.revoked for key in there.list()] == [True]
 
 
+def test_a_new_key_opens_everywhere_at_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    here, there = ring(tmp_path, clock), ring(tmp_path, clock)
+    there.find("sk-ost-other")
+
+    assert there.find(here.create(Key(id="a"))) is not None
+
+
 def test_a_key_ends_when_it_expires(tmp_path: Path) -> None:
     clock = ManualClock()
     keys = ring(tmp_path, clock)

@@ -97,8 +97,8 @@ def checked(key: Key) -> Key:
 class KeyRing:
     """The keys of a gateway, shared by its processes through one file and remembered in each.
 
-    `find` reads memory, and asks the file at most twice a second whether anything changed. While the file cannot
-    be read, the keys that are remembered go on.
+    `find` reads memory, and asks the file whether anything changed: twice a second, and for a key that is new.
+    While the file cannot be read, the keys that are remembered go on.
     """
 
     def __init__(
@@ -122,7 +122,10 @@ class KeyRing:
         now = self._clock()
         if now >= self._look_at:
             self._look_again(now)
-        key = self._known.get(_digest(secret))
+        digest = _digest(secret)
+        if digest not in self._known and self._error is None:
+            self._look_again(now)  # another process may have made it just now
+        key = self._known.get(digest)
         if key is None and self._error is not None:
             raise self._error
         if key is None or key.revoked or (key.expires_at is not None and now >= key.expires_at):
