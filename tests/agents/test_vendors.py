@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ostinato.agents import ConversableAgent, GroupChat, GroupChatManager, UserProxyAgent
+from ostinato.providers import PROVIDERS
 from ostinato.testing.emulator import Emulator, Reply
 
 Chat = Callable[..., Any]
@@ -18,15 +19,24 @@ VENDORS: dict[str, dict[str, Any]] = {
     "bedrock": {"model": "anthropic.claude-3-haiku-20240307-v1:0", "api_type": "bedrock"},
     "invoke": {"model": "invoke/anthropic.claude-3-haiku-20240307-v1:0", "api_type": "bedrock"},
     "deepseek": {"model": "deepseek-chat", "api_type": "deepseek", "api_key": "k"},
+    "azure": {"model": "gpt-4o", "api_type": "azure", "api_key": "k"},
+    **{
+        name: {"model": f"{name}/some-model", "api_key": "k"}
+        for name in PROVIDERS.keys() - {"openai", "anthropic", "bedrock", "deepseek", "azure"}
+    },
 }
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=sorted(VENDORS))
 def llm(request: pytest.FixtureRequest, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Return settings of an agent for one vendor, each of them at the emulator."""
     for name, url in (
         ("ANTHROPIC_BASE_URL", emulator.anthropic_url),
-        ("DEEPSEEK_BASE_URL", emulator.base_url),
+        ("AZURE_OPENAI_ENDPOINT", emulator.url),
+        *(
+            (f"{name.upper()}_BASE_URL", emulator.base_url)
+            for name in PROVIDERS.keys() - {"anthropic", "azure", "bedrock"}
+        ),
         ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", emulator.bedrock_url),
         ("AWS_BEARER_TOKEN_BEDROCK", "planted"),
         ("AWS_REGION", "us-east-1"),
