@@ -19,7 +19,7 @@ VENDORS: dict[str, dict[str, Any]] = {
     "bedrock": {"model": "anthropic.claude-3-haiku-20240307-v1:0", "api_type": "bedrock"},
     "invoke": {"model": "invoke/anthropic.claude-3-haiku-20240307-v1:0", "api_type": "bedrock"},
     "deepseek": {"model": "deepseek-chat", "api_type": "deepseek", "api_key": "k"},
-    "azure": {"model": "gpt-4o", "api_type": "azure", "api_key": "k"},
+    "azure": {"model": "gpt-4o", "api_type": "azure", "api_key": "k", "api_version": "2024-10-21"},
     **{
         name: {"model": f"{name}/some-model", "api_key": "k"}
         for name in PROVIDERS.keys() - {"openai", "anthropic", "bedrock", "deepseek", "azure"}

@@ -300,3 +300,22 @@ def test_the_async_client_reads_a_stream(emulator: Emulator) -> None:
 
     assert text.startswith("Answer 1: ")
     assert tokens == emulator.calls[0].outcome.events_sent - 4  # role, finish, usage and [DONE] carry no token
+
+
+def test_azure_s_client_is_answered_at_both_of_azure_s_addresses() -> None:
+    with Emulator(api_keys=["sk-azure"]) as emulator:
+        dated = openai.AzureOpenAI(azure_endpoint=emulator.url, api_key="sk-azure", api_version="2024-10-21")
+        new = openai.OpenAI(base_url=f"{emulator.url}/openai/v1", api_key="sk-azure")
+        with dated, new:
+            answers = [client.chat.completions.create(model="gpt-4o", messages=HI) for client in (dated, new)]
+        wrong = openai.AzureOpenAI(
+            azure_endpoint=emulator.url, api_key="another", api_version="2024-10-21", max_retries=0
+        )
+        with wrong, pytest.raises(openai.AuthenticationError):
+            wrong.chat.completions.create(model="gpt-4o", messages=HI)
+
+    assert [answer.model for answer in answers] == ["gpt-4o-2024-08-06"] * 2
+    assert [call.path for call in emulator.calls[:2]] == [
+        "/openai/deployments/gpt-4o/chat/completions",
+        "/openai/v1/chat/completions",
+    ]

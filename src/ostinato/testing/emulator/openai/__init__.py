@@ -1,7 +1,8 @@
-"""OpenAI's wires: chat completions, responses, embeddings and models, with and without `/v1`."""
+"""OpenAI's wires at its own addresses, with and without `/v1`, and at Azure's."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +48,9 @@ class OpenAI:
 
     def key(self, call: RecordedCall) -> str | None:
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        return key if scheme.lower() == "bearer" and key else None
+        if scheme.lower() == "bearer" and key:
+            return key
+        return call.headers.get("api-key") if _AZURE.match(call.path) else None
 
     def answer(self, call: RecordedCall, reply: Reply, world: World) -> Answer:
         route = _route(call.path)
@@ -169,8 +172,15 @@ class OpenAI:
 _METHODS = {"chat/completions": "POST", "responses": "POST", "embeddings": "POST", "models": "GET"}
 
 
+_AZURE = re.compile(r"/openai/(v1|deployments/[^/]+)(?=/)")
+"""How Azure's addresses begin: the one of today, and the dated ones, which name a deployment.
+
+Source: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (read 2026-11-22).
+"""
+
+
 def _route(path: str) -> str:
-    return path.removeprefix("/v1").strip("/")
+    return _AZURE.sub("", path, count=1).removeprefix("/v1").strip("/")
 
 
 def _model(name: str) -> Json:
