@@ -15,7 +15,7 @@ from ostinato import Cache, ConfigurationError, acompletion, aembedding, complet
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client import test_vendors
 from tests.client.calls import HELLO
-from tests.client.test_vendors import ANSWERING, LONG, MODELS
+from tests.client.test_vendors import LONG, MODELS
 
 completion: Callable[..., Any] = ostinato.completion
 vendors = test_vendors.vendors
@@ -53,9 +53,9 @@ def streamed(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_every_way_of_asking_agrees_exactly(name: str, ask: Callable[..., Any]) -> None:
-    model = ANSWERING[name]
+    model = MODELS[name]
     answer = ask(model, HELLO, max_tokens=50)
     details = answer.cost_details
 
@@ -68,21 +68,21 @@ def test_every_way_of_asking_agrees_exactly(name: str, ask: Callable[..., Any]) 
         assert details.total == details.uncached + details.read + sum(details.written.values()) + details.output
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_hit_costs_nothing_and_says_what_it_saved(name: str, ask: Callable[..., Any]) -> None:
     with Cache.memory():
-        paid, hit = (ask(ANSWERING[name], HELLO, max_tokens=50) for _ in range(2))
+        paid, hit = (ask(MODELS[name], HELLO, max_tokens=50) for _ in range(2))
 
     assert hit.cache_hit
     assert (hit.cost, completion_cost(hit), hit._hidden_params["response_cost"]) == (0, 0, 0)
     assert (hit.saved_cost, hit.cost_details) == (paid.cost, paid.cost_details)
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_stream_costs_what_the_whole_costs(name: str, streamed: Callable[..., Any], ask: Callable[..., Any]) -> None:
     with Cache.memory():
-        paid, hit = (streamed(ANSWERING[name], max_tokens=50) for _ in range(2))
-        whole = ask(ANSWERING[name], HELLO, max_tokens=50)
+        paid, hit = (streamed(MODELS[name], max_tokens=50) for _ in range(2))
+        whole = ask(MODELS[name], HELLO, max_tokens=50)
 
     assert (paid.cost is None) is (name in UNPRICED)
     assert whole.cache_hit
@@ -179,7 +179,7 @@ def test_unknown_model_is_none_and_one_warning(ask: Callable[..., Any], caplog: 
     assert model in warned[0]
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_prices_of_the_call_s_own_price_it_and_never_reach_the_vendor(
     name: str, ask: Callable[..., Any], streamed: Callable[..., Any], emulator: Emulator
 ) -> None:
@@ -190,10 +190,10 @@ def test_prices_of_the_call_s_own_price_it_and_never_reach_the_vendor(
         "input_cost_per_token_above_200k_tokens": 2e-06,
     }
     with Cache.memory():
-        paid = ask(ANSWERING[name], HELLO, max_tokens=50, **OURS, **more)
-        hit = ask(ANSWERING[name], HELLO, max_tokens=50, **OURS)
-        dearer = ask(ANSWERING[name], HELLO, max_tokens=50, input_cost_per_token=1, output_cost_per_token=1)
-        stream = streamed(ANSWERING[name], max_tokens=50, **OURS)
+        paid = ask(MODELS[name], HELLO, max_tokens=50, **OURS, **more)
+        hit = ask(MODELS[name], HELLO, max_tokens=50, **OURS)
+        dearer = ask(MODELS[name], HELLO, max_tokens=50, input_cost_per_token=1, output_cost_per_token=1)
+        stream = streamed(MODELS[name], max_tokens=50, **OURS)
     cost = paid.usage.prompt_tokens * Decimal("0.000001") + paid.usage.completion_tokens * Decimal("0.000004")
 
     assert paid.cost == float(cost) == hit.saved_cost == stream.saved_cost == completion_cost(paid)

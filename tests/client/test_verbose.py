@@ -13,7 +13,7 @@ from ostinato import APIError, Cache, embedding
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client import test_vendors
 from tests.client.calls import HELLO, MODEL
-from tests.client.test_vendors import ANSWERING
+from tests.client.test_vendors import MODELS
 
 vendors = test_vendors.vendors
 """Every vendor at the emulator, for every test here."""
@@ -50,11 +50,11 @@ def test_it_can_be_turned_on_and_off_between_calls(ask: Callable[..., Any], show
     assert not shown()
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_request_and_answer_are_shown_as_they_are(
     name: str, ask: Callable[..., Any], shown: Callable[[], str], emulator: Emulator
 ) -> None:
-    answer = ask(ANSWERING[name], HELLO, max_tokens=50)
+    answer = ask(MODELS[name], HELLO, max_tokens=50)
     lines = shown().splitlines()
     call = emulator.calls[0]
     asked = next(index for index, line in enumerate(lines) if line.startswith("ostinato ← 200"))
@@ -65,12 +65,12 @@ def test_request_and_answer_are_shown_as_they_are(
     assert any(answer.choices[0].message.content in line for line in lines[asked:])
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_no_vendor_s_key_is_shown(
     name: str, ask: Callable[..., Any], shown: Callable[[], str], emulator: Emulator
 ) -> None:
-    ask(ANSWERING[name], HELLO, max_tokens=50)
-    ask(ANSWERING[name], HELLO, max_tokens=50, stream=True)
+    ask(MODELS[name], HELLO, max_tokens=50)
+    ask(MODELS[name], HELLO, max_tokens=50, stream=True)
     said = shown()
     keys = [value.removeprefix("Bearer ") for key, value in emulator.calls[0].headers.items() if key in SECRET]
 
@@ -82,12 +82,12 @@ def test_no_vendor_s_key_is_shown(
 SECRET = {"authorization", "x-api-key", "api-key"}
 
 
-@pytest.mark.parametrize("name", ANSWERING)
+@pytest.mark.parametrize("name", MODELS)
 def test_events_of_a_stream_are_shown_as_they_come(
     name: str, ask: Callable[..., Any], shown: Callable[[], str], emulator: Emulator
 ) -> None:
     emulator.script(Reply(pieces=("one", "two", "three")))
-    ask(ANSWERING[name], HELLO, max_tokens=50, stream=True)
+    ask(MODELS[name], HELLO, max_tokens=50, stream=True)
     lines = shown().splitlines()
     opened = next(index for index, line in enumerate(lines) if line.startswith("ostinato ← 200"))
     events = [line for line in lines[opened:] if line.startswith("ostinato ← {")]
@@ -175,7 +175,7 @@ def test_counts_of_tokens_in_headers_are_no_secrets(
 ) -> None:
     count = "x-amzn-bedrock-input-token-count"
     emulator.script(Reply(headers={count: "17", "set-cookie": "hidden-5"}))
-    ask(ANSWERING["bedrock invoke"], HELLO)
+    ask(MODELS["bedrock invoke"], HELLO)
     said = shown()
 
     assert f"  {count}: 17\n" in said
