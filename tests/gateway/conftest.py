@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -11,7 +12,9 @@ import openai
 import pytest
 
 from ostinato.testing.emulator import Emulator
+from tests.gateway.places import Place
 from tests.gateway.serving import VENDORS, Serving, config_for, join_all
+from tests.stores.redis_server import PASSWORD, RedisServer, binaries
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,3 +53,16 @@ def claude(gateway: Serving) -> Iterator[anthropic.Anthropic]:
 def vendor(request: pytest.FixtureRequest) -> Any:
     """The name of a model, one of each vendor."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Run a Redis for all tests."""
+    with RedisServer(binaries()[0], password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture(params=["file", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place for the books of a gateway, of every kind."""
+    return Place(tmp_path, request.getfixturevalue("redis_server").settings if request.param == "redis" else None)

@@ -6,9 +6,9 @@ from pathlib import Path, PurePath
 import pytest
 
 from ostinato.gateway.books import FILE_NAME, Books, usual_path
+from ostinato.gateway.file_vault import SCHEMA
 from ostinato.gateway.keys import Key
-from ostinato.gateway.till import SCHEMA
-from ostinato.ledger.book import spend
+from ostinato.ledger.file import LedgerFile
 from ostinato.ledger.line import Line
 
 
@@ -20,7 +20,7 @@ def test_what_is_settled_is_written_behind_the_calls_and_at_the_end(tmp_path: Pa
         books.till.settle(books.till.admit(None, "m"), Line(0.0, "t", "", "m", "miss", cost_pico=3))
     books.close()
 
-    assert [row["cost_pico"] for row in spend(books.file, [])] == [30]
+    assert [row["cost_pico"] for row in books.vault.spend([])] == [30]
     assert "ostinato-ledger" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -34,7 +34,7 @@ def test_books_open_again_after_they_were_closed(tmp_path: Path) -> None:
     assert found is not None
     books.till.settle(books.till.admit(found, "m"), None)
     books.close()
-    with books.file.reading() as connection:
+    with LedgerFile(tmp_path / FILE_NAME, SCHEMA).reading() as connection:
         assert connection.execute("SELECT COALESCE(SUM(amount), 0) FROM grants").fetchone() == (0,)
     books.close()
 
@@ -52,7 +52,3 @@ def test_books_open_again_after_they_were_closed(tmp_path: Path) -> None:
 )
 def test_the_file_is_where_the_platform_keeps_state(environ: dict[str, str], platform: str, path: str) -> None:
     assert usual_path(environ, platform) == PurePath(path) / FILE_NAME
-
-
-def test_one_schema_serves_all(tmp_path: Path) -> None:
-    assert SCHEMA in Books(tmp_path / FILE_NAME).file._schema

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from ostinato.errors import ConfigurationError, NotFoundError, StoreError
-from ostinato.gateway.keys import PREFIX, SCHEMA, Key, KeyRing, same_secret
-from ostinato.ledger.file import LedgerFile
+from ostinato.gateway.keys import GRACE_S, PREFIX, Key, KeyRing, same_secret
 from ostinato.testing.clock import ManualClock
+from tests.gateway.places import Place
 
 
-def ring(folder: Path, clock: ManualClock | None = None) -> KeyRing:
-    return KeyRing(LedgerFile(folder / "gateway.db", SCHEMA), clock=clock or ManualClock())
+def ring(place: Place, clock: ManualClock | None = None) -> KeyRing:
+    return KeyRing(place.vault(), clock=clock or ManualClock())
 
 
-def test_a_key_opens_with_its_secret_and_with_nothing_else(tmp_path: Path) -> None:
-    keys = ring(tmp_path)
+def test_a_key_opens_with_its_secret_and_with_nothing_else(place: Place) -> None:
+    keys = ring(place)
     secret = keys.create(Key(id="a", name="laptop", models=("gpt-4o",)))
     found = keys.find(secret)
 
@@ -31,7 +31,7 @@ def test_a_key_opens_with_its_secret_and_with_nothing_else(tmp_path: Path) -> No
 
 
 def test_only_the_digest_of_a_secret_is_in_the_file_and_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    secret = ring(tmp_path).create(Key(id="a"))
+    secret = ring(Place(tmp_path)).create(Key(id="a"))
     files = [path for path in tmp_path.iterdir() if path.is_file()]
 
     assert all(secret.encode() not in path.read_bytes() for path in files)
@@ -39,9 +39,9 @@ def test_only_the_digest_of_a_secret_is_in_the_file_and_the_file_is_its_owners_a
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
-def test_a_revoked_key_stops_here_at_once_and_elsewhere_within_a_second(tmp_path: Path) -> None:
+def test_a_revoked_key_stops_here_at_once_and_elsewhere_within_a_second(place: Place) -> None:
     clock = ManualClock()
-    here, there = ring(tmp_path, clock), ring(tmp_path, clock)
+    here, there = ring(place, clock), ring(place, clock)
     secret = here.create(Key(id="a"))
 
     assert there.find(secret) is not None
@@ -54,17 +54,17 @@ def test_a_revoked_key_stops_here_at_once_and_elsewhere_within_a_second(tmp_path
     assert [key.revoked for key in there.list()] == [True]
 
 
-def test_a_new_key_opens_everywhere_at_once(tmp_path: Path) -> None:
+def test_a_new_key_opens_everywhere_at_once(place: Place) -> None:
     clock = ManualClock()
-    here, there = ring(tmp_path, clock), ring(tmp_path, clock)
+    here, there = ring(place, clock), ring(place, clock)
     there.find("sk-ost-other")
 
     assert there.find(here.create(Key(id="a"))) is not None
 
 
-def test_a_key_ends_when_it_expires(tmp_path: Path) -> None:
+def test_a_key_ends_when_it_expires(place: Place) -> None:
     clock = ManualClock()
-    keys = ring(tmp_path, clock)
+    keys = ring(place, clock)
     secret = keys.create(Key(id="a", expires_at=clock() + 10))
 
     clock.advance(9.5)
@@ -74,8 +74,8 @@ def test_a_key_ends_when_it_expires(tmp_path: Path) -> None:
     assert keys.find(secret) is None
 
 
-def test_a_key_without_a_tenant_is_a_tenant_of_its_own_and_a_group_is_shared(tmp_path: Path) -> None:
-    keys = ring(tmp_path)
+def test_a_key_without_a_tenant_is_a_tenant_of_its_own_and_a_group_is_shared(place: Place) -> None:
+    keys = ring(place)
     for key in (Key(id="a"), Key(id="b"), Key(id="c", group="g"), Key(id="d", group="g"), Key(id="e", tenant="a")):
         keys.create(key)
     scopes = {key.id: key.scope for key in keys.list()}
@@ -101,8 +101,8 @@ def test_a_key_names_the_models_it_may_call(
     assert [model for model in allowed + refused if key.allows(model)] == allowed
 
 
-def test_an_id_is_taken_once(tmp_path: Path) -> None:
-    keys = ring(tmp_path)
+def test_an_id_is_taken_once(place: Place) -> None:
+    keys = ring(place)
     keys.create(Key(id="a"))
 
     with pytest.raises(ConfigurationError, match="'a' already"):
@@ -129,17 +129,17 @@ def test_an_id_is_taken_once(tmp_path: Path) -> None:
         (Key(id="a", allowed_cache_controls=("ttl", "nostore")), "'nostore'"),
     ],
 )
-def test_a_bound_that_is_none_makes_no_key(tmp_path: Path, key: Key, said: str) -> None:
-    keys = ring(tmp_path)
+def test_a_bound_that_is_none_makes_no_key(place: Place, key: Key, said: str) -> None:
+    keys = ring(place)
 
     with pytest.raises(ConfigurationError, match=said):
         keys.create(key)
     assert keys.list() == []
 
 
-def test_keys_are_there_after_a_restart(tmp_path: Path) -> None:
-    secret = ring(tmp_path).create(Key(id="a", rpm=5, allowed_cache_controls=("ttl",)))
-    found = ring(tmp_path).find(secret)
+def test_keys_are_there_after_a_restart(place: Place) -> None:
+    secret = ring(place).create(Key(id="a", rpm=5, allowed_cache_controls=("ttl",)))
+    found = ring(place).find(secret)
 
     assert found is not None
     assert (found.rpm, found.allowed_cache_controls) == (5, ("ttl",))
@@ -148,17 +148,17 @@ def test_keys_are_there_after_a_restart(tmp_path: Path) -> None:
 def test_a_file_that_is_none_of_ours_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "gateway.db").write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
     with pytest.raises(StoreError, match="cannot be used"):
-        ring(tmp_path).list()
+        ring(Place(tmp_path)).list()
 
     (tmp_path / "gateway.db").unlink()
     sqlite3.connect(tmp_path / "other.db").close()
     (tmp_path / "gateway.db").symlink_to(tmp_path / "other.db")
     with pytest.raises(StoreError, match="symlink"):
-        ring(tmp_path).list()
+        ring(Place(tmp_path)).list()
 
 
-def test_an_empty_group_is_none(tmp_path: Path) -> None:
-    keys = ring(tmp_path)
+def test_an_empty_group_is_none(place: Place) -> None:
+    keys = ring(place)
     keys.create(Key(id="a", group=""))
     keys.create(Key(id="b", group=""))
 
@@ -167,7 +167,7 @@ def test_an_empty_group_is_none(tmp_path: Path) -> None:
 
 def test_known_keys_go_on_while_the_file_cannot_be_read(tmp_path: Path) -> None:
     clock = ManualClock()
-    keys = ring(tmp_path, clock)
+    keys = ring(Place(tmp_path), clock)
     secret = keys.create(Key(id="a"))
     for path in tmp_path.iterdir():
         path.write_bytes(b"\xa5" * path.stat().st_size)
@@ -176,16 +176,19 @@ def test_known_keys_go_on_while_the_file_cannot_be_read(tmp_path: Path) -> None:
     assert keys.find(secret) is not None
     with pytest.raises(StoreError):
         keys.find("sk-ost-other")
+    clock.advance(GRACE_S)
+    with pytest.raises(StoreError):
+        keys.find(secret)
 
 
 def test_a_key_that_cannot_be_decoded_is_a_store_error(tmp_path: Path) -> None:
-    secret = ring(tmp_path).create(Key(id="a"))
+    secret = ring(Place(tmp_path)).create(Key(id="a"))
     with sqlite3.connect(tmp_path / "gateway.db") as connection:
         connection.execute("UPDATE keys SET said = x'00'")
     connection.close()
 
     with pytest.raises(StoreError, match="cannot be read"):
-        ring(tmp_path).find(secret)
+        ring(Place(tmp_path)).find(secret)
 
 
 def test_secrets_are_compared_whole() -> None:

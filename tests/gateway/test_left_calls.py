@@ -16,7 +16,6 @@ import pytest
 
 from ostinato.caching.cache import Cache
 from ostinato.gateway.books import Books
-from ostinato.ledger import book
 from ostinato.testing.clock import ManualClock
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client.calls import until
@@ -164,7 +163,7 @@ def test_who_reads_on_pays_when_who_asked_first_leaves(stream: bool, emulator: E
             until(lambda: cache.stats()["joins"] == 1)
         books = desk.serving.service.books
         assert books is not None
-        until(lambda: bool(book.spend(books.file, ["key_id"])))  # who asked first is gone
+        until(lambda: bool(books.vault.spend(["key_id"])))  # who asked first is gone
         gate.set()
         follower.join()
         row = desk.row()

@@ -84,3 +84,5 @@ def test_a_broken_file_is_a_clear_503_for_whom_it_limits_and_nothing_to_others(t
     for path in ("/spend", "/key/list"):
         assert http.get(path, headers=bearer(MASTER)).status_code == 503
     assert http.post("/key/generate", json={}, headers=bearer(MASTER)).status_code == 503
+    assert http.get("/health/readiness").json()["books"] == "cannot be used"
+    assert "cannot be used" in http.get("/health", headers=bearer(MASTER)).json()["books"]["problem"]

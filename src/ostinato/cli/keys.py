@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +13,41 @@ import click
 if TYPE_CHECKING:
     from ostinato.gateway.keys import KeyRing
 
-_ledger = click.option(
-    "--ledger",
-    type=click.Path(path_type=Path),
-    help="The gateway's file, as general_settings.ledger says; unless given, the one in the user's folder.",
-)
+_Command = Callable[..., None]
+
+
+def _of_a_gateway(work: _Command) -> _Command:
+    """Give a command the options that name a gateway, and hand it the ring of its keys."""
+
+    @click.option(
+        "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="The gateway's configuration, which says where its keys are: a file, or a Redis.",
+    )  # fmt: skip
+    @click.option(
+        "--ledger", help="That place itself, as general_settings.ledger says it; unless given, the file in the user's "
+        "folder.",
+    )  # fmt: skip
+    @functools.wraps(work)
+    def command(config: Path | None, ledger: str | None, **options: Any) -> None:
+        from ostinato.gateway.books import open_books
+        from ostinato.gateway.config import load
+
+        if config is not None and ledger is not None:
+            raise click.UsageError("give --config or --ledger, not both")
+        told, cache = None, None
+        if config is not None:
+            told = load(config)
+            os.environ.update(told.environment)
+            cache = told.open_cache() if told.cache is not None and told.cache.type == "redis" else None
+        books = open_books(ledger if told is None else told.ledger, cache)
+        try:
+            work(books.ring, **options)
+        finally:
+            books.vault.close()
+            if cache is not None:
+                cache.close()
+
+    return command
 
 
 @click.group("keys")
@@ -40,8 +73,8 @@ def command() -> None:
 @click.option("--tpm", type=click.IntRange(min=1), help="Billed tokens a minute.")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires.")
 @click.option("--control", "controls", multiple=True, help="A cache control it may use, instead of all.")
-@_ledger
-def create(key_id: str, ledger: Path | None, **wish: Any) -> None:
+@_of_a_gateway
+def create(ring: KeyRing, key_id: str, **wish: Any) -> None:
     """Make a key, and print its secret: it is shown this once and kept nowhere."""
     import time
 
@@ -55,15 +88,15 @@ def create(key_id: str, ledger: Path | None, **wish: Any) -> None:
         expires_at=None if days is None else time.time() + days * 86_400,
         **wish,
     )
-    click.echo(_ring(ledger).create(key))
+    click.echo(ring.create(key))
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-@_ledger
-def show(ledger: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click's way
+@_of_a_gateway
+def show(ring: KeyRing, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """List the keys, without their secrets."""
-    keys = _ring(ledger).list()
+    keys = ring.list()
     if as_json:
         import msgspec
 
@@ -85,14 +118,8 @@ def show(ledger: Path | None, as_json: bool) -> None:  # noqa: FBT001  # click's
 
 @command.command("revoke")
 @click.argument("key_id", metavar="ID")
-@_ledger
-def revoke(key_id: str, ledger: Path | None) -> None:
+@_of_a_gateway
+def revoke(ring: KeyRing, key_id: str) -> None:
     """Let a key open nothing any more; a running gateway hears of it within a second."""
-    _ring(ledger).revoke(key_id)
+    ring.revoke(key_id)
     click.echo(f"{key_id} is revoked")
-
-
-def _ring(ledger: Path | None) -> KeyRing:
-    from ostinato.gateway.books import Books, usual_path
-
-    return Books(ledger or usual_path()).ring

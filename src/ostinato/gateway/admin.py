@@ -10,8 +10,8 @@ import msgspec
 
 from ostinato.errors import BadRequestError, ConfigurationError
 from ostinato.gateway.keys import Key, KeyRing, Period
-from ostinato.ledger.book import PARTS, Part, spend
-from ostinato.ledger.file import LedgerFile
+from ostinato.gateway.vault import Vault
+from ostinato.ledger.book import PARTS, Part
 
 Json = dict[str, Any]
 
@@ -87,7 +87,7 @@ def revoke_key(ring: KeyRing, body: bytes) -> Json:
     return shown(ring.revoke(read(body, Named).id))
 
 
-def read_spend(file: LedgerFile, query: Mapping[str, str]) -> Json:
+def read_spend(vault: Vault, query: Mapping[str, str]) -> Json:
     """Return the sums that a query asks for: `by`, `since`, `until` (days, UTC), `tenant`, `key_id`.
 
     Money is a decimal text, exact.
@@ -100,7 +100,7 @@ def read_spend(file: LedgerFile, query: Mapping[str, str]) -> Json:
     by = [part for part in query.get("by", ",".join(PARTS)).split(",") if part]
     within = {name: query[name] for name in ("since", "until", "tenant", "key_id") if query.get(name)}
     try:
-        rows = spend(file, cast("list[Part]", by), **within)  # checked there
+        rows = vault.spend(cast("list[Part]", by), **within)  # checked there
     except ConfigurationError as error:
         raise BadRequestError(error.message) from error
     return {"data": [{_MONEY.get(name, name): _told(name, value) for name, value in row.items()} for row in rows]}

@@ -1,4 +1,4 @@
-"""What a gateway keeps of its callers: keys, limits, and the ledger, in one file that its processes share."""
+"""What a gateway keeps of its callers: keys, limits, and the ledger, in one place that its processes share."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ostinato.gateway import keys, till
+from ostinato.gateway.file_vault import FileVault
 from ostinato.gateway.keys import KeyRing
 from ostinato.gateway.till import REST_S, SETTLE_S, Till
-from ostinato.ledger import book
-from ostinato.ledger.file import LedgerFile
+
+if TYPE_CHECKING:
+    from ostinato.caching.cache import Cache
+    from ostinato.gateway.vault import Vault
 
 FILE_NAME = "gateway.db"
-QUICK_S = 0.2
-"""How long calls wait for a file that another process holds: it is everybody who waits."""
-SCHEMA = book.SCHEMA + keys.SCHEMA + till.SCHEMA
+_URLS = ("redis://", "rediss://", "unix://")
 
 
 class Books:
@@ -29,13 +30,19 @@ class Books:
     A process that is killed loses the lines of a quarter of a second, and no more of any budget than that.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
-        self.file = LedgerFile(path, SCHEMA)
-        self._quick = LedgerFile(path, SCHEMA, busy_timeout_s=QUICK_S)
-        self.ring = KeyRing(self.file, clock=clock, quick=self._quick)
-        self.till = Till(self._quick, secrets.token_hex(8), clock=clock)
+    def __init__(self, place: Vault | str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+        """`place` is a vault, or the path of a file."""
+        self.vault: Vault = FileVault(place) if isinstance(place, str | os.PathLike) else place
+        self.ring = KeyRing(self.vault, clock=clock)
+        self.till = Till(self.vault, secrets.token_hex(8), clock=clock)
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why the vault could not be used the last time, None where it could. Not for strangers."""
+        error = self.till.error or self.ring.error
+        return None if error is None else error.message
 
     def open(self) -> None:
         """Begin to write behind the calls, unless it has begun."""
@@ -45,19 +52,46 @@ class Books:
             self._thread.start()
 
     def close(self) -> None:
-        """Write what waits, give every grant back, and close the file. A later call opens it again."""
+        """Write what waits, give every grant back, and let go of the vault. A later call opens it again."""
         self._closing.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
-        self.till.close(self.file)  # nobody is kept waiting any more
-        self._quick.close()
-        self.file.close()
+        self.till.close()
+        self.vault.close()
 
     def _write(self) -> None:
         pause_s = SETTLE_S
         while not self._closing.wait(pause_s):
             pause_s = SETTLE_S if self.till.flush() else REST_S
+            self.ring.look()  # so that no call has to
+
+
+def open_books(named: str | None, cache: Cache | None) -> Books:
+    """Return the books at the place that is named, a file or the URL of a Redis; else in the Redis of the cache.
+
+    Without either they are in the file of the user's folder.
+
+    Raises: ConfigurationError: the place cannot be. MissingDependencyError.
+    """
+    if named is not None and named.startswith(_URLS):
+        from ostinato.caching.stores.redis_settings import read_settings
+        from ostinato.gateway.redis_vault import RedisVault
+
+        return Books(RedisVault(read_settings({"redis_url": named}, {})))
+    if named is None and cache is not None:
+        from ostinato.caching.stores.tiered import TieredStore
+
+        store = cache.store
+        while isinstance(store, TieredStore):
+            store = store.shared
+        if cache.type in {"redis", "tiered"}:
+            from ostinato.caching.stores.redis import RedisStore
+            from ostinato.gateway.redis_vault import RedisVault
+
+            if isinstance(store, RedisStore):
+                return Books(RedisVault(store.settings))
+    return Books(named or usual_path())
 
 
 def usual_path(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.gateway import cache_paths, reporting, team_paths
 from ostinato.gateway.app import Gateway, Route
 from ostinato.gateway.asking import answer_embeddings, answer_model
-from ostinato.gateway.books import Books, usual_path
+from ostinato.gateway.books import open_books
 from ostinato.gateway.counting import count_tokens
 from ostinato.gateway.document import show_document
 from ostinato.gateway.service import Service
@@ -52,7 +52,8 @@ def routes() -> dict[str, Route]:
 
 def build_app(config: Config, tally: Tally | None = None) -> Gateway:
     """Return the application for a configuration; `tally` is where this process counts."""
-    return make_app(Service(config, watch=Watch(tally), books=Books(config.ledger or usual_path())))
+    cache = config.open_cache()
+    return make_app(Service(config, cache=cache, watch=Watch(tally), books=open_books(config.ledger, cache)))
 
 
 def make_app(service: Service, rest: Any = None) -> Gateway:

@@ -6,20 +6,24 @@ import hashlib
 import hmac
 import re
 import secrets
-import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from ostinato.caching.policy import CONTROLS
 from ostinato.errors import ConfigurationError, NotFoundError, StoreError, warn
-from ostinato.ledger.file import LedgerFile
+
+if TYPE_CHECKING:
+    from ostinato.gateway.vault import Vault
 
 PREFIX = "sk-ost-"
 LOOK_S = 0.5
 """Seconds after which a process asks whether the keys have changed: a revoked one stops within a second everywhere."""
+GRACE_S = 3600.0
+"""How long the keys that are remembered go on while the vault cannot be asked: it may be that one was revoked."""
 
 MOST_TEXT = 256
 """Characters of a name, a tenant or a group."""
@@ -28,12 +32,6 @@ MOST_USD = 9_000_000.0
 MOST_RATE = 10**12
 
 Period = Literal["ever", "month", "day"]
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS keys (id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, said BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS changes (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);
-INSERT OR IGNORE INTO changes VALUES (1, 0);
-"""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,39 +93,39 @@ def checked(key: Key) -> Key:
 
 
 class KeyRing:
-    """The keys of a gateway, shared by its processes through one file and remembered in each.
+    """The keys of a gateway, shared by its processes through a vault and remembered in each.
 
-    `find` reads memory, and asks the file whether anything changed: twice a second, and for a key that is new.
-    While the file cannot be read, the keys that are remembered go on.
+    `find` reads memory, and asks the vault whether anything changed: twice a second, unless somebody else of this
+    process did with `look`, and for a key that is new. While the vault cannot be asked, the keys that are remembered
+    go on for `GRACE_S`.
     """
 
-    def __init__(
-        self, file: LedgerFile, *, clock: Callable[[], float] = time.time, quick: LedgerFile | None = None
-    ) -> None:
-        """`quick` is the same file over a connection of its own, for `find`: it waits for nobody who changes keys."""
-        self._file = file
-        self._quick = quick or file
+    def __init__(self, vault: Vault, *, clock: Callable[[], float] = time.time) -> None:
+        self._vault = vault
         self._clock = clock
         self._known: dict[bytes, Key] = {}
-        self._number = -1
+        self._mark: bytes | None = None
         self._look_at = 0.0
-        self._error: StoreError | None = None
-        """Why the file could not be read the last time."""
+        self._looked_at = float("-inf")
+        """When the vault answered the last time."""
+        self._looking = threading.Lock()
+        self.error: StoreError | None = None
+        """Why the vault could not be asked the last time."""
 
     def find(self, secret: str) -> Key | None:
         """Return the key of `secret`, or None when there is none, or it has expired or was revoked.
 
-        Raises: StoreError: it is not remembered, and the file cannot be read.
+        Raises: StoreError: the vault cannot be asked, and the key is not remembered, or was for too long.
         """
         now = self._clock()
         if now >= self._look_at:
-            self._look_again(now)
+            self.look()
         digest = _digest(secret)
-        if digest not in self._known and self._error is None:
-            self._look_again(now)  # another process may have made it just now
+        if digest not in self._known and self.error is None:
+            self.look()  # another process may have made it just now
         key = self._known.get(digest)
-        if key is None and self._error is not None:
-            raise self._error
+        if self.error is not None and (key is None or now - self._looked_at > GRACE_S):
+            raise self.error
         if key is None or key.revoked or (key.expires_at is not None and now >= key.expires_at):
             return None
         return key
@@ -140,58 +138,47 @@ class KeyRing:
         secret = PREFIX + secrets.token_urlsafe(32)
         tenant, group = key.tenant or key.id, key.group or None  # an empty field is no group of all who left it empty
         key = msgspec.structs.replace(key, tenant=tenant, group=group, created_at=self._clock())
-        row = (key.id, _digest(secret), msgspec.json.encode(checked(key)))
-        with self._file.transaction() as connection:
-            if connection.execute("SELECT 1 FROM keys WHERE id = ?", (key.id,)).fetchone():
-                raise ConfigurationError(f"there is a key {key.id!r} already")
-            connection.execute("INSERT INTO keys VALUES (?, ?, ?)", row)
-            _changed(connection)
-        self._look(self._clock())
+        if not self._vault.add_key(key.id, _digest(secret), msgspec.json.encode(checked(key))):
+            raise ConfigurationError(f"there is a key {key.id!r} already")
+        self.look()
         return secret
 
     def list(self) -> list[Key]:
         """Return all keys, the revoked ones included, in the order they were made."""
-        with self._file.reading() as connection:
-            rows = connection.execute("SELECT said FROM keys").fetchall()
-        return sorted((msgspec.json.decode(said, type=Key) for (said,) in rows), key=lambda key: key.created_at)
+        kept = self._vault.keys()
+        rows = [] if kept is None else kept.rows
+        return sorted((_read(said) for _, said in rows), key=lambda key: key.created_at)
 
     def revoke(self, key_id: str) -> Key:
         """Let a key open nothing any more: here at once, elsewhere within a second.
 
         Raises: NotFoundError: there is none of this id.
         """
-        with self._file.transaction() as connection:
-            row = connection.execute("SELECT said FROM keys WHERE id = ?", (key_id,)).fetchone()
-            if row is None:
-                raise NotFoundError(f"there is no key {key_id!r}")
-            key = msgspec.structs.replace(msgspec.json.decode(row[0], type=Key), revoked=True)
-            connection.execute("UPDATE keys SET said = ? WHERE id = ?", (msgspec.json.encode(key), key_id))
-            _changed(connection)
-        self._look(self._clock())
+        key = next((key for key in self.list() if key.id == key_id), None)
+        if key is not None:
+            key = msgspec.structs.replace(key, revoked=True)
+        if key is None or not self._vault.change_key(key_id, msgspec.json.encode(key)):
+            raise NotFoundError(f"there is no key {key_id!r}")
+        self.look()
         return key
 
-    def _look_again(self, now: float) -> None:
-        try:
-            self._look(now)
-        except StoreError as error:
-            if self._error is None:
-                warn("the keys cannot be read, those that are remembered go on: %s", error)
-            self._error = error
-        else:
-            self._error = None
-
-    def _look(self, now: float) -> None:
-        self._look_at = now + LOOK_S
-        with self._quick.reading() as connection:
-            number = connection.execute("SELECT MAX(number) FROM changes").fetchone()[0]
-            if number == self._number:
-                return
-            rows: Iterable[tuple[bytes, bytes]] = connection.execute("SELECT digest, said FROM keys").fetchall()
-        try:
-            self._known = {digest: msgspec.json.decode(said, type=Key) for digest, said in rows}
-        except msgspec.DecodeError as exc:
-            raise StoreError(f"a key in the ledger cannot be read: {exc}") from exc
-        self._number = number
+    def look(self) -> None:
+        """Ask the vault whether anything changed. That it cannot be asked is told once, and kept in `error`."""
+        with self._looking:
+            now = self._clock()
+            self._look_at = now + LOOK_S
+            try:
+                kept = self._vault.keys(self._mark)
+                if kept is not None:
+                    self._known = {digest: _read(said) for digest, said in kept.rows}
+                    self._mark = kept.mark
+            except StoreError as error:
+                if self.error is None:
+                    warn("the keys cannot be read, those that are remembered go on for an hour: %s", error)
+                self.error = error
+            else:
+                self._looked_at = now
+                self.error = None
 
 
 def same_secret(given: str, wanted: str) -> bool:
@@ -204,5 +191,8 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-def _changed(connection: sqlite3.Connection) -> None:
-    connection.execute("UPDATE changes SET number = number + 1")
+def _read(said: bytes) -> Key:
+    try:
+        return msgspec.json.decode(said, type=Key)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise StoreError(f"a key in the ledger cannot be read: {exc}") from exc

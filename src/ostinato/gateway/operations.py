@@ -119,9 +119,11 @@ def health(models: Models, states: Health) -> Json:
     }
 
 
-def readiness(store_errors: int | None) -> Json:
+def readiness(store_errors: int | None, problem: str | None = None) -> Json:
     """Return that requests are taken (`GET /health/readiness`), and how often the cache's store failed.
 
-    A store that fails is no reason to send nobody here: calls go on without it. None: there is no cache.
+    A store that fails is no reason to send nobody here: calls go on without it. None: there is no cache. `problem` is
+    that of the books; what it is, is not told to strangers.
     """
-    return {"status": "healthy", "cache": None if store_errors is None else {"store_errors": store_errors}}
+    told: Json = {"status": "healthy", "cache": None if store_errors is None else {"store_errors": store_errors}}
+    return told if problem is None else {**told, "books": "cannot be used"}

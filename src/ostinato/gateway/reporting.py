@@ -59,13 +59,16 @@ async def health(service: Service, exchange: Exchange) -> None:
     """Tell which deployments answer."""
     _require_admin(exchange)
     told = operations.health(service.config.models, service.router.health)
+    if service.books is not None:
+        told["books"] = {"place": service.books.vault.where, "problem": service.books.problem}
     await exchange.reply_json(told, plain_headers(exchange.call_id))
 
 
 async def readiness(service: Service, exchange: Exchange) -> None:
     """Tell that requests are taken."""
-    cache = service.cache
-    told = operations.readiness(None if cache is None else cache.counters.store_errors)
+    cache, books = service.cache, service.books
+    problem = None if books is None else books.problem
+    told = operations.readiness(None if cache is None else cache.counters.store_errors, problem)
     await exchange.reply_json(told, plain_headers(exchange.call_id))
 
 

@@ -53,7 +53,7 @@ async def spend(service: Service, exchange: Exchange) -> None:
 
     def read(books: Books) -> Any:
         books.till.flush()
-        return admin.read_spend(books.file, query)
+        return admin.read_spend(books.vault, query)
 
     await _reply(service, exchange, read)
 

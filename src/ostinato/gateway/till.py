@@ -1,53 +1,45 @@
 """Budgets, limits and the ledger of one process of a gateway, settled with the other processes.
 
-What a key may still spend is kept in the shared file. A process takes a small part of it at a time (a
-*grant*) and spends that from memory, so a hit costs no query. A grant is a two-hundredth of the limit, or
+What a key may still spend is kept in the vault that all processes share. A process takes a small part of it at a
+time (a *grant*) and spends that from memory, so a hit asks nobody. A grant is a two-hundredth of the limit, or
 what one call is expected to cost if that is more: so far may the sum of all processes be off. What a process
 that died had granted is free again after `GRANT_LIFE_S`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
+from itertools import islice
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ostinato.errors import BudgetExceededError, RateLimitError, StoreError, warn
 from ostinato.gateway.keys import Key
-from ostinato.ledger.book import add_sums, day_of
-from ostinato.ledger.file import LedgerFile
+from ostinato.gateway.vault import GRANT_LIFE_S, Ask, Batch, Kind, Limit, Taken
+from ostinato.ledger.book import OTHER, day_of
 from ostinato.ledger.line import Account, Line, Sum
+
+if TYPE_CHECKING:
+    from ostinato.gateway.vault import Vault
 
 SETTLE_S = 0.25
 """Seconds between two settlings of what was spent."""
 REST_S = 2.0
-"""Seconds that a file is left alone which could not be written: every try may keep all callers waiting."""
+"""Seconds that a vault is left alone which could not be written: every try may keep all callers waiting."""
 IDLE_S = 5.0
 """Seconds after which a grant that nobody draws on is given back."""
-GRANT_LIFE_S = 60.0
 MOST_USUAL = 4096
 """Models of which is remembered what a call takes: behind a wildcard clients make names up."""
+MOST_SUMS = 10_000
+"""Accounts that wait to be written, for as long as they cannot be; calls beyond are summed without their model."""
+BATCH = 400
+"""Accounts that are written at once."""
 GRANTS = 200
 """The part of a limit that a process takes at once is one over this."""
-
-Kind = Literal["budget", "calls", "tokens"]
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS spent (
-    key_id TEXT NOT NULL, kind TEXT NOT NULL, span TEXT NOT NULL, amount INTEGER NOT NULL,
-    PRIMARY KEY (key_id, kind)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS grants (
-    key_id TEXT NOT NULL, kind TEXT NOT NULL, span TEXT NOT NULL, worker TEXT NOT NULL,
-    amount INTEGER NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (key_id, kind, worker)
-) WITHOUT ROWID;
-"""
 
 
 class KeyBudgetError(BudgetExceededError):
@@ -67,14 +59,11 @@ REFUSALS = KeyBudgetError, KeyRateError
 class Purse:
     """What this process may still draw of one limit of one key, in the limit's unit."""
 
-    __slots__ = ("drawn_at", "held", "key_id", "kind", "left", "limit", "span", "unsettled", "written_at")
+    __slots__ = ("bound", "drawn_at", "dry_for", "dry_until", "held", "left", "limit", "unsettled", "written_at")
 
-    def __init__(self, key_id: str, kind: Kind, limit: int, span: str) -> None:
-        self.key_id = key_id
-        self.kind: Kind = kind
+    def __init__(self, limit: Limit, bound: int) -> None:
         self.limit = limit
-        self.span = span
-        """The day, month or minute that the limit is for."""
+        self.bound = bound
         self.left = 0
         """What is granted and not spent."""
         self.held = 0
@@ -82,6 +71,8 @@ class Purse:
         self.unsettled = 0
         """What was spent since the last settling."""
         self.drawn_at = self.written_at = 0.0
+        self.dry_for, self.dry_until = 0, 0.0
+        """How much was not to be had, and until when that is not asked for again."""
 
     def is_idle(self, now: float) -> bool:
         """Return whether its grant is to be given back."""
@@ -90,6 +81,12 @@ class Purse:
     def is_due(self, now: float) -> bool:
         """Return whether there is something to settle, or its grant would soon be taken for a dead process's."""
         return self.unsettled != 0 or now - self.written_at > GRANT_LIFE_S / 3
+
+    def settled(self, *, keeping: bool, now: float) -> Taken:
+        """Return what is to be written of it, as if that was done."""
+        taken = Taken(self.limit, self.unsettled, max(0, self.left) if keeping else 0)
+        self.unsettled, self.written_at = 0, now
+        return taken
 
 
 class Ticket(msgspec.Struct):
@@ -105,20 +102,30 @@ class Ticket(msgspec.Struct):
 class Till:
     """Admits calls and settles them. Safe to share between threads."""
 
-    def __init__(self, file: LedgerFile, worker: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._file = file
+    def __init__(self, vault: Vault, worker: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._vault = vault
         self._worker = worker
         """A name that no other process has."""
         self._clock = clock
         self._lock = threading.Lock()
+        """Held for what is in memory, and never long; but where a call waits for its grant."""
+        self._talk = threading.Lock()
+        """Held while the vault is asked: by one at a time, in the order of what they say. Taken before `_lock`."""
         self._purses: dict[tuple[str, Kind], Purse] = {}
+        self._over: list[Taken] = []
+        """What is to be written of purses whose time is over."""
         self._sums: dict[Account, Sum] = {}
         self._usual: dict[tuple[str, Kind], int] = {}
         """What a call to a model took lately, by model and kind."""
+        self._waiting: deque[Batch] = deque()
+        """What is to be written as it is, before anything else: nobody knows whether it was."""
+        self._batches = 0
         self._failures = 0
-        """How often in a row the ledger could not be written."""
+        """How often in a row the vault could not be written."""
         self._shut: tuple[float, StoreError] | None = None
-        """Until when the file is left alone for grants, and why."""
+        """Until when the vault is left alone for grants, and why."""
+        self.error: StoreError | None = None
+        """Why the vault could not be written the last time."""
 
     def admit(self, key: Key | None, model: str) -> Ticket:
         """Let a call of `key` in, as far as its calls a minute go. Its ticket must be settled.
@@ -141,16 +148,34 @@ class Till:
             ticket.drawn = True
 
     def _hold(self, ticket: Ticket, key: Key, *, paid: bool) -> None:
-        now, model, held = self._clock(), ticket.model, len(ticket.holds)
+        now = self._clock()
         with self._lock:
-            for kind, limit, span in _limits(key, now, paid=paid):
-                purse = self._purse(key.id, kind, limit, span, now)
-                wanted = 1 if kind == "calls" else max(1, self._usual.get((model, kind), 1))
-                if purse.left - purse.held < wanted and not self._grant(purse, wanted, now):
+            short = self._take(ticket, key, now, paid=paid)
+        if short is None:
+            return
+        if self._shut is not None and now < self._shut[0]:
+            raise self._shut[1]
+        with self._talk, self._lock:
+            short = self._take(ticket, key, now, paid=paid, asking=True)
+        if short is not None:
+            raise _refused(key, short, now)
+
+    def _take(self, ticket: Ticket, key: Key, now: float, *, paid: bool, asking: bool = False) -> Kind | None:
+        """Hold what a call is expected to take, or nothing. Return of which limit there is not enough."""
+        held = len(ticket.holds)
+        try:
+            for limit, bound in _limits(key, now, paid=paid):
+                purse = self._purse(limit, bound, now)
+                wanted = 1 if limit.kind == "calls" else max(1, self._usual.get((ticket.model, limit.kind), 1))
+                if purse.left - purse.held < wanted and not (asking and self._grant(purse, wanted, now)):
                     self._release(ticket, held)
-                    raise _refused(key, kind, now)
+                    return limit.kind
                 purse.held += wanted
                 ticket.holds.append((purse, wanted))
+        except StoreError:
+            self._release(ticket, held)
+            raise
+        return None
 
     def settle(self, ticket: Ticket, line: Line | None) -> None:
         """Take what a call really cost, and write its line; without a line it took nothing."""
@@ -161,8 +186,8 @@ class Till:
             tokens = line.uncached + line.read + line.written + line.output
             took: dict[Kind, int] = {"budget": line.cost_pico or 0, "calls": 1, "tokens": tokens}
             for purse in holds:
-                purse.left -= took[purse.kind]
-                purse.unsettled += took[purse.kind]
+                purse.left -= took[purse.limit.kind]
+                purse.unsettled += took[purse.limit.kind]
             if line.outcome in {"miss", "bypass"}:
                 for kind in ("budget", "tokens"):
                     usual = self._usual.get((ticket.model, kind), took[kind])
@@ -172,99 +197,93 @@ class Till:
             account = Account(day_of(line.at), line.tenant, line.key_id, line.model)
             total = self._sums.get(account)
             if total is None:
-                total = self._sums[account] = Sum()
+                if len(self._sums) >= MOST_SUMS:
+                    account = msgspec.structs.replace(account, model=OTHER)
+                total = self._sums.setdefault(account, Sum())
             total.add(line)
 
-    def flush(self, file: LedgerFile | None = None) -> bool:
+    def flush(self, *, patient: bool = False) -> bool:
         """Settle with the other processes, and write the ledger. Return whether it could be written.
 
-        What cannot be written waits for the next time. `file` is another connection to write with.
+        What cannot be written waits for the next time. `patient`: nobody waits for this.
         """
-        now = self._clock()
-        with self._lock:
-            idle = [purse for purse in self._purses.values() if purse.is_idle(now)]
-            due = [purse for purse in self._purses.values() if purse.is_due(now) and purse not in idle]
-            if not (self._sums or idle or due):
-                return True
+        with self._talk:
             try:
-                with (file or self._file).transaction() as connection:
-                    add_sums(connection, self._sums)
-                    for purse in due:
-                        self._settle(connection, purse, max(0, purse.left), now)
-                    for purse in idle:
-                        self._settle(connection, purse, 0, now)
-                    connection.execute("DELETE FROM grants WHERE amount = 0 OR at <= ?", (now - GRANT_LIFE_S,))
+                self._send(patient=patient)
+                with self._lock:
+                    self._gather(self._clock())
+                self._send(patient=patient)
             except StoreError as error:
                 self._failures += 1
+                self.error = error
                 if self._failures == 2:  # once may be another process at work
                     warn("the ledger cannot be written, calls go on and their sums wait: %s", error)
                 return False
-            self._failures = 0
-            self._sums = {}
-            for purse in due + idle:
-                purse.unsettled = 0
-            for purse in idle:
-                del self._purses[purse.key_id, purse.kind]
-            return True
+        self._failures = 0
+        self.error = None
+        return True
 
-    def close(self, file: LedgerFile | None = None) -> bool:
-        """Settle, and give every grant back. Return whether that could be written. `file` as for `flush`."""
+    def close(self) -> bool:
+        """Settle, and give every grant back. Return whether that could be written."""
         with self._lock:
             for purse in self._purses.values():
                 purse.drawn_at = float("-inf")
-        return self.flush(file)
+        return self.flush(patient=True)
+
+    # `_talk` is held.
+
+    def _send(self, *, patient: bool = False) -> None:
+        while self._waiting:
+            self._vault.settle(self._waiting[0], patient=patient)
+            self._waiting.popleft()
 
     # The lock is held.
 
-    def _purse(self, key_id: str, kind: Kind, limit: int, span: str, now: float) -> Purse:
-        purse = self._purses.get((key_id, kind))
-        if purse is None or purse.span != span or purse.limit != limit:
-            # What is on its way still points to the purse that it was admitted by; that one is settled with its span.
-            if purse is not None and purse.unsettled:
-                with self._file.transaction() as connection:
-                    self._settle(connection, purse, 0, now)
-            purse = self._purses[key_id, kind] = Purse(key_id, kind, limit, span)
+    def _gather(self, now: float) -> None:
+        """Make batches of all that there is to write."""
+        taken, self._over = self._over, []
+        for name, purse in list(self._purses.items()):
+            if idle := purse.is_idle(now):
+                del self._purses[name]
+            if idle or purse.is_due(now):
+                taken.append(purse.settled(keeping=not idle, now=now))
+        sums, self._sums = iter(self._sums.items()), {}
+        while (part := dict(islice(sums, BATCH))) or taken:
+            self._batches += 1
+            self._waiting.append(Batch(self._worker, self._batches, now, taken, part))
+            taken = []
+
+    def _purse(self, limit: Limit, bound: int, now: float) -> Purse:
+        name = limit.key_id, limit.kind
+        purse = self._purses.get(name)
+        if purse is None or purse.limit != limit:
+            # What is on its way still points to the purse that it was admitted by.
+            if purse is not None:
+                self._over.append(purse.settled(keeping=False, now=now))
+            purse = self._purses[name] = Purse(limit, bound)
         purse.drawn_at = now
         return purse
 
     def _grant(self, purse: Purse, wanted: int, now: float) -> bool:
         """Take more of the limit for `purse`. Return whether it now has what is wanted."""
-        with self._unless_shut(now) as connection:
-            self._settle(connection, purse, max(0, purse.left), now)
-            row = connection.execute(_SPENT, (purse.key_id, purse.kind, purse.span)).fetchone()
-            spent: int = 0 if row is None else row[0]
-            others: int | None = connection.execute(
-                _GRANTED, (purse.key_id, purse.kind, purse.span, self._worker, now - GRANT_LIFE_S)
-            ).fetchone()[0]
-            free = purse.limit - spent - (others or 0)
-            # A part of the limit more, or as much as the calls on their way and this one are expected to take.
-            left = min(free, max(max(purse.left, 0) + purse.limit // GRANTS, purse.held + wanted))
-            enough = left - purse.held >= wanted
-            if enough:
-                connection.execute(_KEEP, (purse.key_id, purse.kind, purse.span, self._worker, left, now))
-        purse.unsettled = 0
-        if enough:
-            purse.left = left
-        return enough
-
-    @contextlib.contextmanager
-    def _unless_shut(self, now: float) -> Iterator[sqlite3.Connection]:
-        if self._shut is not None and now < self._shut[0]:
-            raise self._shut[1]
+        # A part of the limit more, or as much as the calls on their way and this one are expected to take.
+        least = purse.held + wanted
+        if now < purse.dry_until and least >= purse.dry_for:
+            return False
+        most = max(max(purse.left, 0) + purse.bound // GRANTS, least)
+        ask = Ask(purse.limit, self._worker, purse.bound, purse.unsettled, least, most, now)
         try:
-            with self._file.transaction() as connection:
-                yield connection
+            self._send()  # what is spent has to be known before
+            left = self._vault.grant(ask)
         except StoreError as error:
             self._shut = now + REST_S, error
             raise
         self._shut = None
-
-    def _settle(self, connection: sqlite3.Connection, purse: Purse, left: int, now: float) -> None:
-        """Write what `purse` spent, and what of its grant it keeps. The caller forgets what was unsettled."""
-        if purse.unsettled:
-            connection.execute(_SPEND, (purse.key_id, purse.kind, purse.span, purse.unsettled))
-        connection.execute(_KEEP, (purse.key_id, purse.kind, purse.span, self._worker, left, now))
-        purse.written_at = now
+        if left is None:
+            purse.dry_for, purse.dry_until = least, now + SETTLE_S
+            return False
+        purse.left, purse.written_at = left, now
+        return True
 
     @staticmethod
     def _release(ticket: Ticket, since: int = 0) -> list[Purse]:
@@ -277,29 +296,18 @@ class Till:
         return [purse for purse, _ in let_go]
 
 
-_SPENT = "SELECT amount FROM spent WHERE key_id = ? AND kind = ? AND span = ?"
-_GRANTED = "SELECT SUM(amount) FROM grants WHERE key_id = ? AND kind = ? AND span = ? AND worker <> ? AND at > ?"
-_SPEND = """
-INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-    amount = CASE WHEN span = excluded.span THEN amount + excluded.amount
-             WHEN span < excluded.span THEN excluded.amount ELSE amount END,
-    span = MAX(span, excluded.span)
-"""
-_KEEP = "INSERT OR REPLACE INTO grants VALUES (?, ?, ?, ?, ?, ?)"
-
-
-def _limits(key: Key, now: float, *, paid: bool) -> Iterator[tuple[Kind, int, str]]:
-    """Yield the limits on what is paid for, or on calls alone."""
+def _limits(key: Key, now: float, *, paid: bool) -> Iterator[tuple[Limit, int]]:
+    """Yield the limits on what is paid for, or on calls alone, with their bounds."""
     minute = f"{int(now // 60):012d}"
     if not paid:
         if key.rpm is not None:
-            yield "calls", key.rpm, minute
+            yield Limit(key.id, "calls", minute), key.rpm
         return
     if key.tpm is not None:
-        yield "tokens", key.tpm, minute
+        yield Limit(key.id, "tokens", minute), key.tpm
     if key.budget_usd is not None:
         days = {"ever": "", "month": day_of(now)[:7], "day": day_of(now)}
-        yield "budget", round(key.budget_usd * 10**12), days[key.budget_period]
+        yield Limit(key.id, "budget", days[key.budget_period]), round(key.budget_usd * 10**12)
 
 
 def _refused(key: Key, kind: Kind, now: float) -> KeyBudgetError | KeyRateError:

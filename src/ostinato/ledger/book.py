@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, get_args
@@ -32,6 +32,13 @@ _ADD = (
     f"INSERT INTO spend ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # our own names
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in _COUNTS)}"
 )
+_THERE = "SELECT 1 FROM spend WHERE day = ? AND tenant = ? AND key_id = ? AND model = ?"
+_MODELS = "SELECT COUNT(*) FROM spend WHERE day = ? AND tenant = ? AND key_id = ?"
+
+MOST_MODELS = 500
+"""Models that one key has rows of in one day, in all processes: behind a wildcard clients make names up."""
+OTHER = "other"
+"""The model of all calls beyond."""
 
 
 def day_of(at: float) -> str:
@@ -46,7 +53,31 @@ def _day(number: float) -> str:
 
 def add_sums(connection: sqlite3.Connection, sums: Mapping[Account, Sum]) -> None:
     """Add `sums` to what is kept, inside the transaction of `connection`."""
-    connection.executemany(_ADD, [(*astuple(account), *astuple(total)) for account, total in sums.items()])
+    for account, total in sums.items():
+        row = astuple(account)
+        if not connection.execute(_THERE, row).fetchone():
+            (models,) = connection.execute(_MODELS, row[:3]).fetchone()
+            if models >= MOST_MODELS:
+                row = (*row[:3], OTHER)
+        connection.execute(_ADD, (*row, *astuple(total)))
+
+
+def checked_parts(by: Sequence[str]) -> None:
+    """Raises: ConfigurationError: `by` names no part."""
+    unknown = [part for part in by if part not in PARTS]
+    if unknown:
+        raise ConfigurationError(f"spend is summed by {', '.join(PARTS)}, not by {', '.join(map(repr, unknown))}")
+
+
+def grouped(rows: Iterable[tuple[Account, Sum]], by: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return rows summed for each value of `by`, as `spend` does."""
+    sums: dict[tuple[str, ...], list[int]] = {} if by else {(): [0] * len(_COUNTS)}
+    for account, total in rows:
+        value = tuple(getattr(account, part) for part in by)
+        before = sums.get(value)
+        counts = astuple(total)
+        sums[value] = [a + b for a, b in zip(before, counts, strict=True)] if before else list(counts)
+    return [dict(zip((*by, *_COUNTS), (*value, *counts), strict=True)) for value, counts in sorted(sums.items())]
 
 
 def spend(
@@ -62,9 +93,7 @@ def spend(
 
     Raises: ConfigurationError: `by` names no part.
     """
-    unknown = [part for part in by if part not in PARTS]
-    if unknown:
-        raise ConfigurationError(f"spend is summed by {', '.join(PARTS)}, not by {', '.join(map(repr, unknown))}")
+    checked_parts(by)
     where, values = "day >= ? AND day <= ?", [since, until]
     for name, value in (("tenant", tenant), ("key_id", key_id)):
         if value is not None:
