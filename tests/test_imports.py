@@ -17,7 +17,7 @@ OPTIONAL = {
 }  # fmt: skip
 """Import names of what the extras bring."""
 
-OWN_FILES = ("ostinato.caching.stores.redis", "ostinato.transport.aiohttp_pool")
+OWN_FILES = ("ostinato.caching.stores.redis", "ostinato.gateway.redis_vault", "ostinato.transport.aiohttp_pool")
 """Modules that only who opens such a store or transport loads, and that may import its package at their top."""
 
 HEAVY = {
