@@ -20,7 +20,7 @@ class Standing:
 
 
 class SharedStore(MemoryStore):
-    """Entries and leases in one dictionary each; `down` makes every operation fail."""
+    """Entries and leases in one dictionary each; `down` makes every operation fail, `lost` every report and stream."""
 
     process_local = False
 
@@ -36,7 +36,7 @@ class SharedLeases:
     def __init__(self, store: SharedStore, lease_s: float, clock: Callable[[], float]) -> None:
         self.lease_s = lease_s
         self.landing: dict[bytes, bytes] = {}
-        self.down = False
+        self.down = self.lost = False
         self.claims = 0
         self._store = store
         self._clock = clock
@@ -63,8 +63,10 @@ class SharedLeases:
     async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         return self.claim(key, over=over, again=again)
 
-    def tell(self, reports: Sequence[Report]) -> list[Heard]:
+    def tell(self, reports: Sequence[Report]) -> list[Heard | StoreError]:
         self._ask()
+        if self.lost:
+            return [StoreError("the server of this key is lost") for _ in reports]
         return [self._take(report, self._clock()) for report in reports]
 
     def _take(self, report: Report, now: float) -> Heard:
@@ -85,8 +87,10 @@ class SharedLeases:
             found.until = now + LINGER_S
         return "followed" if followed else "alone"
 
-    def follow(self, seen: Sequence[Seen]) -> list[News]:
+    def follow(self, seen: Sequence[Seen]) -> list[News | StoreError]:
         self._ask()
+        if self.lost:
+            return [StoreError("the server of this key is lost") for _ in seen]
         return [self._news(one, self._clock()) for one in seen]
 
     def _news(self, one: Seen, now: float) -> News:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ostinato import APIConnectionError, AuthenticationError, ServiceUnavailableError
 from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
@@ -303,9 +305,10 @@ def test_while_the_store_is_down_each_asks_for_itself() -> None:
     assert [process.cache.counters.store_errors for process in machine.processes] == [1, 1]
 
 
-def test_a_store_that_goes_down_in_mid_flight_leaves_each_to_itself() -> None:
+@pytest.mark.parametrize("how", ["down", "lost"])
+def test_a_store_that_goes_down_in_mid_flight_leaves_each_to_itself(how: str) -> None:
     machine, leader, [follower] = leading_and_following()
-    machine.store.leases.down = True
+    setattr(machine.store.leases, how, True)
     leader.lands()
     machine.news_goes_round()
     machine.time_passes(6)
@@ -318,13 +321,14 @@ def test_a_store_that_goes_down_in_mid_flight_leaves_each_to_itself() -> None:
     assert machine.processes[0].cache.counters.store_errors > 0
 
 
-def test_a_store_that_comes_back_in_time_was_never_away() -> None:
+@pytest.mark.parametrize("how", ["down", "lost"])
+def test_a_store_that_comes_back_in_time_was_never_away(how: str) -> None:
     machine, leader, [follower] = leading_and_following()
-    machine.store.leases.down = True
+    setattr(machine.store.leases, how, True)
     leader.lands()
     machine.news_goes_round()
     machine.time_passes(2)
-    machine.store.leases.down = False
+    setattr(machine.store.leases, how, False)
     machine.news_goes_round()
     follower.moves()
 
@@ -333,9 +337,10 @@ def test_a_store_that_comes_back_in_time_was_never_away() -> None:
     assert stored(machine) == "hi"
 
 
-def test_an_answer_is_given_up_when_the_store_stays_away() -> None:
+@pytest.mark.parametrize("how", ["down", "lost"])
+def test_an_answer_is_given_up_when_the_store_stays_away(how: str) -> None:
     machine, leader, _ = leading_and_following(0)
-    machine.store.leases.down = True
+    setattr(machine.store.leases, how, True)
     leader.lands()
     for _ in range(50):
         machine.time_passes(1)

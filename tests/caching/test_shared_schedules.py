@@ -112,7 +112,7 @@ class Schedule:
         """Let something go wrong."""
         self.incidents += 1
         life = self.dice.choice(self.lives)
-        match self.dice.randrange(4):
+        match self.dice.randrange(5):
             case 0 if sum(not other.dead for other in self.lives) > 1:
                 life.dead = True
             case 1:
@@ -120,6 +120,8 @@ class Schedule:
                 self.clock.advance(self.dice.choice([1, 6, 20]))
             case 2:
                 self.store.leases.down = not self.store.leases.down
+            case 3:
+                self.store.leases.lost = not self.store.leases.lost
             case _:
                 self.clock.advance(self.dice.choice([1, 6]))
 
@@ -160,7 +162,7 @@ class Schedule:
         else:
             raise AssertionError("somebody waits for ever")
         self.trouble = 0.0
-        self.store.leases.down = False
+        self.store.leases.down = self.store.leases.lost = False
         for _ in range(100):
             for life in self.lives:
                 if not life.dead:

@@ -7,7 +7,7 @@
 // It prints `READY <url>` and ends when its standard input does. Added to the package:
 //
 // - a missing item is 404, and an expired one is missing;
-// - a query is limited to its partition; a batch finds its partition;
+// - a query is limited to its partition; a batch finds its partition, and is done whole or not at all;
 // - with --key, a wrong signature is 401, and the token of a managed identity is --token; an item above 2 MB is 413;
 // - with --certificate it speaks TLS;
 // - a container read tells how much is in it, when asked to (x-ms-resource-usage);
@@ -73,13 +73,28 @@ mend("read-collection", async (original, account, req, res, at) => {
   }
   return found;
 });
-const json = part("json");
-const readJson = json.default;
-json.default = req => (req.batch ? Promise.resolve(req.batch) : readJson(req));
+const readJson = part("json").default;
+const operation = part("handler/_document-operations");
 mend("batch-documents", async (original, account, req, res, at) => {
-  req.batch = await readJson(req);
-  for (const operation of req.batch) operation.partitionKey ??= req.headers["x-ms-documentdb-partitionkey"];
-  return original(account, req, res, at);
+  const asked = await readJson(req);
+  const collection = account.database(at.dbId).collection(at.collId);
+  if (!collection.read()) {
+    res.statusCode = 404;
+    return LACKING;
+  }
+  const { documents } = collection;
+  const before = [new Map(documents._data), new Map(documents._index)];
+  const done = [];
+  for (const one of asked) {
+    one.partitionKey ??= req.headers["x-ms-documentdb-partitionkey"];
+    const { statusCode, body } = operation[`${one.operationType.toLowerCase()}Operation`](collection, one);
+    if (statusCode >= 400) {
+      [documents._data, documents._index] = before;
+      return asked.map((_, index) => ({ statusCode: index === done.length ? statusCode : 424, requestCharge: 0 }));
+    }
+    done.push({ statusCode, requestCharge: 1, eTag: body?._etag, resourceBody: body });
+  }
+  return done;
 });
 
 // Time to live: of the item, else of the container, and only where the container has one.

@@ -13,11 +13,14 @@ pytest.register_assert_rewrite("ostinato.testing.lease_suite")
 
 from ostinato.caching.stores.cosmos import CosmosStore  # noqa: E402
 from ostinato.caching.stores.disk import DiskStore  # noqa: E402
+from ostinato.caching.stores.leases import News, Report, Seen  # noqa: E402
 from ostinato.caching.stores.memory import MemoryStore  # noqa: E402
 from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
 from ostinato.caching.stores.tiered import TieredStore  # noqa: E402
-from ostinato.testing.lease_suite import KEY, LeaseSuite, LeasingStore, led, tell  # noqa: E402
+from ostinato.errors import StoreError  # noqa: E402
+from ostinato.testing.lease_suite import KEY, LeaseSuite, LeasingStore, followed, led, tell  # noqa: E402
+from ostinato.testing.store_face import key_of  # noqa: E402
 from tests.caching.shared_store import SharedStore  # noqa: E402
 from tests.stores.cosmos_emulator import CosmosEmulator  # noqa: E402
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster, version  # noqa: E402
@@ -99,13 +102,33 @@ class TestRedisLeasesInACluster(TestRedisLeases):
     def place(self) -> dict[str, Any]:
         return {"startup_nodes": [{"host": "127.0.0.1", "port": self.servers[0].port}], "password": PASSWORD}
 
+    def test_a_server_that_is_lost_takes_nothing_from_the_calls_of_the_others(self) -> None:
+        with self.opened() as store:
+            keys = [key_of(number) for number in range(20)]
+            leads = [led(store.leases.claim(key)) for key in keys]
+            for key in keys:
+                followed(store.leases.claim(key))
+            store.leases._timeout_s = 0.3  # type: ignore[attr-defined]  # it is Redis's
+            self.servers[0].freeze()
+            try:
+                heard = store.leases.tell([Report(lead.key, lead.token, 0, [b"frame"]) for lead in leads])
+                new = store.leases.follow([Seen(lead.key, lead.token, 0) for lead in leads])
+            finally:
+                self.servers[0].thaw()
+
+            assert {*map(str, heard)} > {"followed"}
+            assert [one == "followed" for one in heard] == [one == News([b"frame"]) for one in new]
+            assert all(
+                isinstance(one, StoreError) for one in (*heard, *new) if one not in ("followed", News([b"frame"]))
+            )
+
 
 class TestRedisLeasesWithANearCache(TestRedisLeases):
     more: ClassVar[dict[str, Any]] = {"near_bytes": 1 << 20}
 
 
 class TestCosmosLeases(LeaseSuite):
-    removes_at_once = False
+    tells_alone = False
     numbers = itertools.count()
 
     @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,36 @@ def test_a_user_without_the_rights_has_no_leases_and_asks_for_none_again(server:
     store.close()
 
 
+def documented_user() -> list[str]:
+    """Return the command that the documentation has for a user with all rights."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
+    return next(line for line in page.splitlines() if line.startswith("ACL SETUSER")).split()
+
+
+@pytest.mark.parametrize("right", ["eval", "time", "hmget", "hset", "del", "pexpire", "llen", "rpush"])
+def test_who_may_not_do_all_that_leading_takes_leads_nobody_and_hears_so_once(
+    server: RedisServer,
+    emulator: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    right: str,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
+    server.ask("ACL", "DELUSER", "cache")
+    server.ask(*[word for word in documented_user() if word != f"+{right}"])
+    with Cache(store=opened(server, username="cache", password="password")) as cache:
+        with caplog.at_level(logging.WARNING, logger="ostinato"):
+            for text in ("one", "two"):
+                answers = [completion("openai/gpt-4o", [{"role": "user", "content": text}], cache=cache) for _ in "ab"]
+                assert [answer.cache_hit for answer in answers] == [False, True]
+        cache.flush()
+
+        assert cache.stats()["store_errors"] == 1
+    assert len(caplog.records) == 1
+    assert server.ask("KEYS", "*~l*") == []
+
+
 def listening(store: LeasingStore) -> float:
     """Return the seconds after which a follower hears of what a leader tells."""
     lead = led(store.leases.claim(KEY))
@@ -116,9 +147,7 @@ def test_who_follows_is_told_of_news(server: RedisServer) -> None:
 
 
 def test_the_rights_that_the_documentation_lists_are_enough_to_lead_and_to_be_told(server: RedisServer) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
-    line = next(line for line in page.splitlines() if line.startswith("ACL SETUSER"))
-    server.ask(*line.split())
+    server.ask(*documented_user())
     store = opened(server, username="cache", password="password")
 
     assert listening(store) < 4
@@ -190,9 +219,11 @@ def test_a_stream_that_the_server_evicted_is_followed_by_nobody(server: RedisSer
     store.close()
 
 
-def test_an_answer_that_is_too_large_is_told_and_not_stored(server: RedisServer) -> None:
+def test_an_answer_that_is_too_large_is_told_and_not_stored_nor_is_the_one_before_it(server: RedisServer) -> None:
     store = opened(server, max_value_bytes=1000)
-    lead = led(store.leases.claim(KEY))
+    store.set(KEY, b"old")
+    store.flush()
+    lead = led(store.leases.claim(KEY, over=True))
     tell(store, lead, 0, b"frame", end="landed", value=b"x" * 1001)
 
     assert store.get(KEY) is None

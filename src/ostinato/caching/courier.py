@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -85,17 +85,29 @@ class Courier:
             told = [(load, report) for load in loads if (report := load.report(now, self._leases, self._stall_s))]
             unwanted, self._unwanted = self._unwanted, []
             if told or unwanted:
-                try:
-                    heard = self._leases.tell([*(self._sealed(report) for _, report in told), *unwanted])
-                except StoreError as error:
-                    self._failed(error, [load for load, _ in told], now)
-                else:
-                    self._failures = 0
-                    for (load, report), word in zip(told, heard, strict=False):
+                for (load, report), word in zip(told, self._tell(told, unwanted), strict=False):
+                    if isinstance(word, StoreError):
+                        self._failed(load, now)
+                    else:
                         self._heard(load, report, word, now)
             if not self._loads:
                 return None
             return max(0.0, min(load.due for load in self._loads.values()) - self._monotonic())
+
+    def _tell(self, told: list[tuple[Load, Report]], unwanted: list[Report]) -> Sequence[Heard | StoreError]:
+        """Return what the store says to each report, and take note of how it does."""
+        reports = [*(self._sealed(report) for _, report in told), *unwanted]
+        try:
+            heard = self._leases.tell(reports)
+        except StoreError as error:
+            heard = [error] * len(reports)
+        failure = next((word for word in heard if isinstance(word, StoreError)), None)
+        if failure is None:
+            self._failures = 0
+        else:
+            self._store_failed(failure)
+            self._failures += 1
+        return heard
 
     def _sealed(self, report: Report) -> Report:
         if self._envelope is None or not report.frames:
@@ -108,13 +120,10 @@ class Courier:
             if report.value is not None and heard != "fenced":
                 self._counters.stored += 1
 
-    def _failed(self, error: StoreError, loads: list[Load], now: float) -> None:
-        self._store_failed(error)
-        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
-        self._failures += 1
-        for load in loads:
-            if not load.failed(now, pause_s):
-                self._unload(load)
+    def _failed(self, load: Load, now: float) -> None:
+        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S)) - 1]
+        if not load.failed(now, pause_s):
+            self._unload(load)
 
     def _unload(self, load: Load) -> None:
         self._loads.pop(load.lease.token, None)

@@ -83,11 +83,17 @@ class Watch:
             if not one.position:
                 self._hear(one, one.live.frames)
         news = self._leases.follow([Seen(one.live.key, one.live.token, one.position) for one in asked]) if asked else []
+        problem: StoreError | None = None
         for one, new in zip(asked, news, strict=True):
+            if isinstance(new, StoreError):
+                problem = new
+                continue
             one.heard_at = self._monotonic()
             self._hear(one, new.frames)
             if new.gone:
                 one.flight.orphaned(one.token)
+        if problem is not None:
+            raise problem
 
     def _hear(self, one: Follow, heard: list[bytes]) -> None:
         if heard:

@@ -18,7 +18,7 @@ from ostinato.caching.stores.cosmos_items import ENTRIES, Item, fits, key_of, va
 from ostinato.caching.stores.cosmos_leases import CosmosLeases
 from ostinato.caching.stores.cosmos_loops import Loops
 from ostinato.caching.stores.leases import LEASE_S
-from ostinato.errors import ConfigurationError, StoreError, warn
+from ostinato.errors import ConfigurationError, StoreError
 
 TIMEOUT_MS = 1000.0
 SETTINGS = ("connection_string", "database_id", "container_id", "client", "timeout_ms")
@@ -71,7 +71,6 @@ class CosmosStore:
         self._behind = Behind(self._container.send, clock=clock, name="ostinato-cosmos-writer")
         self._loops = Loops(self._container)
         self.leases = None if lease_s is None else CosmosLeases(self._container, lease_s=lease_s, clock=clock)
-        self._too_large = 0
         # Runs when the store is collected, and when the interpreter ends.
         weakref.finalize(self, _end, self._behind, self._container)
 
@@ -89,7 +88,7 @@ class CosmosStore:
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if not fits(value):
-            self._refuse(len(value))
+            self._container.tally.refuse(len(value))
             self._behind.put(key, b"", _GONE)
             return
         # Never NaN, which is no JSON.
@@ -131,7 +130,7 @@ class CosmosStore:
             "errors": tally.errors,
             "retries": tally.retries,
             "throttled": tally.throttled,
-            "too_large": self._too_large,
+            "too_large": tally.too_large,
             "request_units": tally.request_units,
             "state": self._container.breaker.state,
             "problem": tally.problem,
@@ -173,15 +172,6 @@ class CosmosStore:
 
     def _alive(self, value: bytes, expires_at: float | None) -> Found | None:
         return found_until(value, expires_at, self._clock())
-
-    def _refuse(self, size: int) -> None:
-        self._too_large += 1
-        if self._too_large == 1:
-            warn(
-                "an answer of %d bytes is larger than an item of Cosmos DB may be (2 MB), and is not kept;"
-                " further ones are counted alone",
-                size,
-            )
 
     def __repr__(self) -> str:
         container = self._container

@@ -24,6 +24,7 @@ from ostinato.caching.stores.cosmos_items import (
     item_of,
     partition_of,
 )
+from ostinato.caching.stores.cosmos_lanes import LANES
 from ostinato.caching.stores.cosmos_tries import RETRIED, Failure, Tries, failure_of
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.errors import StoreError, warn
@@ -37,8 +38,6 @@ Result = TypeVar("Result")
 Options = dict[str, Any]
 Question = Callable[["ContainerProxy", Options], Result]
 
-LANES = 10
-"""Questions at once: as many as the SDK keeps connections. More would open one each, and warn of it."""
 PAGE = 100
 """Items of a page, and operations of a batch, of which the service takes no more."""
 FORK_WAIT_S = 2.0
@@ -48,7 +47,7 @@ class Tally:
     """What the questions to one container came to."""
 
     def __init__(self) -> None:
-        self.errors = self.retries = self.throttled = 0
+        self.errors = self.retries = self.throttled = self.too_large = 0
         self.request_units = 0.0
         self.problem: str | None = None
 
@@ -56,6 +55,16 @@ class Tally:
         """Add what the service says a question cost."""
         with suppress(ValueError):
             self.request_units += float(headers.get("x-ms-request-charge", 0))
+
+    def refuse(self, size: int) -> None:
+        """Count a value that fits into no item, and warn of the first."""
+        self.too_large += 1
+        if self.too_large == 1:
+            warn(
+                "an answer of %d bytes is larger than an item of Cosmos DB may be (2 MB), and is not kept;"
+                " further ones are counted alone",
+                size,
+            )
 
     def retry(self, failure: Failure) -> None:
         """Count a try that is followed by another."""
@@ -91,16 +100,29 @@ class Container:
 
     def read(self, key: bytes) -> Item | None:
         """Return the item of `key`, or None."""
+        return self.item(id_of(key), partition_of(key))
+
+    def item(self, name: str, partition: str) -> Item | None:
+        """Return the item that is called `name`, or None."""
         from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
         def question(proxy: ContainerProxy, options: Options) -> Item | None:
             try:
-                return proxy.read_item(id_of(key), partition_of(key), response_hook=self.tally.charge, **options)
+                return proxy.read_item(name, partition, response_hook=self.tally.charge, **options)
             except CosmosResourceNotFoundError as exc:
                 self.tally.charge(exc.headers or {})
                 return None
 
         return self.ask(question)
+
+    def put(self, item: Item) -> None:
+        """Write one item."""
+        self._upsert(item["partitionKey"], [item])
+
+    def refuse(self, key: bytes, size: int) -> None:
+        """Count a value that fits into no item, warn of the first, and remove what it was to replace."""
+        self.tally.refuse(size)
+        self._delete(key)
 
     def send(self, batch: Batch) -> None:
         """Write entries, those of one partition in one round trip. What has expired is removed instead."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import os
 import time
@@ -12,8 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
+from ostinato.caching.stores import cosmos_live
 from ostinato.caching.stores.cosmos_items import Item, fits, id_of, item_of, partition_of, value_of
+from ostinato.caching.stores.cosmos_lanes import side_by_side
 from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
 from ostinato.errors import StoreError
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 Operations = list[tuple[Any, ...]]
 
-LEADING, BROKEN, OVER = "leading", "broken", "over"
+LEADING, BROKEN, OVER, GONE = "leading", "broken", "over", "gone"
+"""What a lease's `state` says; the last, that a call is over of which nothing was told."""
 POLL_S = 0.1
 SLOW_POLL_S = 0.25
 """How often who follows looks for news: at first, and when none has come for a while."""
@@ -38,9 +40,6 @@ STATES = {"landed": OVER, "failed": OVER, "broken": BROKEN}
 NOT_DONE = frozenset({404, 409, 412})
 """An item is missing, is there already, or was changed: nothing of the transaction was done."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_frames_of = msgspec.msgpack.Decoder(list[bytes]).decode
-
 
 class Leading(msgspec.Struct):
     """A lease of this process, as the container has it."""
@@ -48,24 +47,36 @@ class Leading(msgspec.Struct):
     etag: str
     frames: int
     unmarked: str
-    """The etag of the followers' mark while nobody has followed."""
+    """The etag of the followers' mark while nobody has followed; empty: not known."""
     mark: str = ""
     """The same as last seen, and since when; empty: nobody has followed."""
     marked_at: float = -math.inf
+    held: list[bytes] = []
+    """Frames that were told while nobody had followed, and are not in the container."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody has ever followed, as far as this process knows."""
+        return bool(self.unmarked) and math.isinf(self.marked_at)
+
+    def hold(self, report: Report) -> None:
+        """Take the frames of a report that are new."""
+        self.held = [*self.held, *report.frames[self.frames + len(self.held) - report.position :]]
 
 
 class CosmosLeases:
     """The leases of one store. Who follows polls every 100 to 250 ms.
 
-    A lease is an item beside its entry; who holds it knows its etag, which each of its changes is conditional on. Each
-    report is an item of its own, and who follows puts a mark into a third. A leader is taken for dead by whoever has
-    seen its lease unchanged for `lease_s`, by a clock of his own: no two clocks are compared.
+    A lease is an item beside its entry; who holds it knows its etag, which each of its changes is conditional on. Who
+    follows puts a mark into a second. Each report that is told after that is an item of its own; what nobody has asked
+    for is held by the leader, since it would cost. A leader is taken for dead by whoever has seen its lease unchanged
+    for `lease_s`, by a clock of his own: no two clocks are compared.
 
     A claim looks for an entry only where a lease stands, which is for ten seconds after an answer was stored: whoever
     claims has looked for it before.
     """
 
-    live_bytes = 2**20
+    live_bytes = 8 * 2**20
     gather_s = 0.1
     alone_s = 1.0
 
@@ -106,22 +117,23 @@ class CosmosLeases:
             etag = {"if_match_etag": standing["_etag"]}
             lead = self._take(key, token, ("replace", (begin["id"], begin), etag), last=last)
             if lead is not None:
-                if standing["state"] != OVER:
+                if standing["state"] in {LEADING, BROKEN}:
                     self._leading[token].marked_at = self._clock()
                 return lead
-        raise StoreError("others changed a lease in Cosmos DB again and again", retryable=True)
+        raise _contended()
 
     async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         import asyncio  # the caller's loop has loaded it; a program without one never does
 
         return await asyncio.to_thread(partial(self.claim, key, over=over, again=again))
 
-    def tell(self, reports: Sequence[Report]) -> list[Heard]:
-        return [self._tell(report) for report in reports]
+    def tell(self, reports: Sequence[Report]) -> list[Heard | StoreError]:
+        return side_by_side(self._tell, reports)
 
-    def follow(self, seen: Sequence[Seen]) -> list[News]:
-        news = [self._news(one) for one in seen]
-        self._poll_s = POLL_S if any(new.frames for new in news) else min(self._poll_s * 1.2, SLOW_POLL_S)
+    def follow(self, seen: Sequence[Seen]) -> list[News | StoreError]:
+        news = side_by_side(self._news, seen)
+        is_new = any(isinstance(new, News) and new.frames for new in news)
+        self._poll_s = POLL_S if is_new else min(self._poll_s * 1.2, SLOW_POLL_S)
         return news
 
     def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:
@@ -148,64 +160,91 @@ class CosmosLeases:
         leading = self._leading.get(report.token)
         if leading is None:
             return "fenced"
-        end = report.end
-        if end == "dropped" or (end == "released" and not self._is_followed_now(report.key, leading)):
+        leading.hold(report)
+        if report.end in {"released", "dropped"}:
             if self._give_back(report, leading):
                 return "alone"
-            end = None
-        state = STATES.get(end or "", LEADING)
-        done = self._write(report, leading, state)
-        if done is None:
-            standing = self._read(report.key, "lease")
-            if standing is None or standing["token"] != report.token.hex():
-                del self._leading[report.token]
-                return "fenced"
-            # It is ours after all: our last change was done and its answer lost, or the mark is gone.
-            leading.etag, leading.frames = standing["_etag"], standing["frames"]
-            if standing["state"] == LEADING:
-                marks = self._read(report.key, MARK) is None
-                done = self._write(report, leading, state, marks=marks)
-                if done is not None and marks:
-                    leading.unmarked = done[-1]["eTag"]
-        if done is not None:
-            leading.etag = done[0]["eTag"]
-            leading.frames = max(leading.frames, report.position + len(report.frames))
-            self._observe(report.key, leading.etag)
-            self._see_mark(leading, done[-1]["eTag"])
-        if state != LEADING:
+            report = replace(report, end=None)
+        if not self._told(report, leading):
             del self._leading[report.token]
+            return "fenced"
+        if report.end is not None:
+            del self._leading[report.token]
+            if report.value is not None and not fits(report.value):
+                self._container.refuse(report.key, len(report.value))
+        elif leading.held and not leading.is_alone:
+            # Somebody has begun to follow, and waits for what was held.
+            self._write(report, leading)
         return "followed" if self._is_followed(leading) else "alone"
 
-    def _write(self, report: Report, leading: Leading, state: str, *, marks: bool = False) -> list[Any] | None:
-        """Renew or end a lease, with what was told, and read the followers' mark, or write it where it may be gone.
+    def _told(self, report: Report, leading: Leading) -> bool:
+        """Do what a report says. Return False where the lease is another's."""
+        marks = False
+        for _ in range(TRIES):
+            if self._write(report, leading, marks=marks):
+                return True
+            standing = self._read(report.key, "lease")
+            if standing is None or standing["token"] != report.token.hex():
+                return False
+            # It is ours after all: our last change was done and its answer lost, or the mark is another, or gone.
+            leading.held = leading.held[standing["frames"] - leading.frames :]
+            leading.etag, leading.frames = standing["_etag"], standing["frames"]
+            if standing["state"] != LEADING:
+                return True
+            mark = self._read(report.key, MARK)
+            marks = mark is None
+            if mark is not None:
+                self._see_mark(leading, mark["_etag"])
+        raise _contended()
 
-        Return None when the lease, as this process knows it, is not there any more.
+    def _write(self, report: Report, leading: Leading, *, marks: bool = False) -> bool:
+        """Renew or end a lease, with what is to be told, and look at the followers' mark; with `marks`, write it.
+
+        Return False when the lease, or the mark of a call that ends without followers, is not as this process knows
+        it: nothing was done.
         """
-        key = report.key
-        new = report.frames[leading.frames - report.position :]
-        lease = self._lease(key, report.token, state, leading.frames + len(new))
+        key, etag, value = report.key, leading.etag, report.value
+        alone, ends = leading.is_alone and not marks, report.end is not None
+        told = [] if alone else leading.held
+        state = LEADING if report.end is None else GONE if alone else STATES[report.end]
+        lease = self._lease(key, report.token, state, leading.frames + len(told))
         more: Operations = []
-        if new:
-            told = {"data": base64.b64encode(_encode(new)).decode("ascii")}
-            more.append(("upsert", ({**self._item(key, _live(report.token, leading.frames), lease["ttl"]), **told},)))
-        if report.value is not None and fits(report.value):
+        if value is not None and not fits(value):
+            value = None
+        if told:
+            item = self._item(key, _live(report.token, leading.frames), lease["ttl"])
+            item = cosmos_live.write(self._container, item, told, beside=len(value or b""))
+            more.append(("upsert", (item,)))
+        if value is not None:
             now = self._clock()
             expires_at = None if report.ttl_s is None else now + max(0.0, report.ttl_s)
-            more.append(("upsert", (item_of(key, report.value, expires_at, now),)))
+            more.append(("upsert", (item_of(key, value, expires_at, now),)))
         mark = self._item(key, MARK, MARK_S)
-        etag = leading.etag
-        return self._transact(
-            key,
-            lambda: [
-                ("replace", (lease["id"], lease), {"if_match_etag": etag}),
-                *more,
-                ("upsert", (mark,)) if marks else ("read", (mark["id"],)),
-            ],
+        if marks:
+            look: tuple[Any, ...] = ("upsert", (mark,))
+        elif alone and ends:
+            look = ("delete", (mark["id"],), {"if_match_etag": leading.unmarked})
+        else:
+            look = ("read", (mark["id"],))
+        done = self._transact(
+            key, lambda: [("replace", (lease["id"], lease), {"if_match_etag": etag}), *more, _copy(look)]
         )
+        if done is None:
+            return False
+        leading.etag = done[0]["eTag"]
+        self._observe(key, leading.etag)
+        leading.frames, leading.held = leading.frames + len(told), leading.held[len(told) :]
+        if marks:
+            leading.unmarked = done[-1]["eTag"]
+        elif not (alone and ends):
+            self._see_mark(leading, done[-1]["eTag"])
+        return True
 
     def _give_back(self, report: Report, leading: Leading) -> bool:
-        """Remove a lease; to release it, only while nobody has begun to follow. Return whether it is gone."""
+        """Remove a lease; to release it, only while nobody follows. Return whether it is gone."""
         key, etag = report.key, leading.etag
+        if report.end == "released" and self._is_followed_now(key, leading):
+            return False
         mark, lease = self._item(key, MARK, 0)["id"], self._item(key, "lease", 0)["id"]
         unfollowed = {} if report.end == "dropped" else {"if_match_etag": leading.mark or leading.unmarked}
         done = self._transact(
@@ -248,26 +287,24 @@ class CosmosLeases:
         if self._clock() >= self._marked_at.get(one.token, -math.inf) + self.lease_s / 2:
             self._mark(one.key, one.token)
         frames = self._frames(one.key, one.token, one.position, standing["frames"])
-        gone = standing["state"] == BROKEN or (standing["state"] == LEADING and self._is_stale(one.key, standing))
+        gone = standing["state"] in {BROKEN, GONE} or (
+            standing["state"] == LEADING and self._is_stale(one.key, standing)
+        )
         return News(frames or [], gone=gone or frames is None)
 
     def _frames(self, key: bytes, token: bytes, position: int, count: int) -> list[bytes] | None:
         """Return the frames from `position`, where a report began, up to `count`; None where some are missing."""
         found: list[bytes] = []
         while position + len(found) < count:
-            item = self._read(key, _live(token, position + len(found)))
-            try:
-                new = [] if item is None else _frames_of(base64.b64decode(item["data"], validate=True))
-            except (KeyError, TypeError, binascii.Error, msgspec.DecodeError):
-                new = []
+            name = self._item(key, _live(token, position + len(found)), 0)["id"]
+            new = cosmos_live.read(self._container, name, partition_of(key))
             if not new:
                 return None
             found += new
         return found
 
     def _mark(self, key: bytes, token: bytes) -> None:
-        mark = self._item(key, MARK, MARK_S)
-        self._container.ask(lambda proxy, options: proxy.upsert_item(mark, no_response=True, **options))
+        self._container.put(self._item(key, MARK, MARK_S))
         if len(self._marked_at) >= MOST_OBSERVED:
             self._marked_at.clear()
         self._marked_at[token] = self._clock()
@@ -295,19 +332,7 @@ class CosmosLeases:
         return {"id": f"{id_of(key)}-{name}", "partitionKey": partition_of(key), "ttl": max(1, ttl_s)}
 
     def _read(self, key: bytes, name: str) -> Item | None:
-        from azure.cosmos.exceptions import CosmosResourceNotFoundError
-
-        item = self._item(key, name, 0)
-        charge = self._container.tally.charge
-
-        def question(proxy: ContainerProxy, options: Options) -> Item | None:
-            try:
-                return proxy.read_item(item["id"], item["partitionKey"], response_hook=charge, **options)
-            except CosmosResourceNotFoundError as exc:
-                charge(exc.headers or {})
-                return None
-
-        return self._container.ask(question)
+        return self._container.item(self._item(key, name, 0)["id"], partition_of(key))
 
     def _transact(self, key: bytes, operations: Callable[[], Operations]) -> list[Any] | None:
         """Do all operations or none, in one round trip. Return what each came to; None where a condition fails.
@@ -328,6 +353,10 @@ class CosmosLeases:
             return list(done)
 
         return self._container.ask(question)
+
+
+def _contended() -> StoreError:
+    return StoreError("others changed a lease in Cosmos DB again and again", retryable=True)
 
 
 def _live(token: bytes, position: int) -> str:

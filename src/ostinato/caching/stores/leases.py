@@ -16,6 +16,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from ostinato.errors import StoreError
+
 LEASE_S = 5.0
 """How long a lease lasts unless it is renewed."""
 DROP_S = 3600.0
@@ -83,7 +85,10 @@ class News(msgspec.Struct, frozen=True):
 
 
 class Leases(Protocol):
-    """The leases of one store. Every method may raise `StoreError` and nothing else."""
+    """The leases of one store. Every method may raise `StoreError` and nothing else.
+
+    What befell one report or one stream alone, as where its server in a cluster is lost, is returned in its place.
+    """
 
     lease_s: float
     """Seconds after which a leader that tells nothing is taken for dead."""
@@ -107,10 +112,10 @@ class Leases(Protocol):
     async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         """Return the entry of `key`, the lead, or the live stream of whoever has the lead."""
 
-    def tell(self, reports: Sequence[Report]) -> list[Heard]:
+    def tell(self, reports: Sequence[Report]) -> Sequence[Heard | StoreError]:
         """Append frames, store, renew or end, each only if the lease still has its token."""
 
-    def follow(self, seen: Sequence[Seen]) -> list[News]:
+    def follow(self, seen: Sequence[Seen]) -> Sequence[News | StoreError]:
         """Return what came since, and note that somebody follows, for `lease_s` seconds from now."""
 
     def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:

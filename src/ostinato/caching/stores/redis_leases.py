@@ -52,6 +52,10 @@ end
 local inherits = lease[1] and lease[2] ~= 'over' and lease[5] ~= '0'
 local followed = inherits and now + ARGV[3] or 0
 redis.call('DEL', KEYS[2], KEYS[3])
+-- Who may not tell must not lead, and leaves nothing behind.
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('RPUSH', KEYS[3], redis.call('LLEN', KEYS[3]))
+redis.call('DEL', KEYS[3])
 redis.call('HSET', KEYS[2], 'token', ARGV[2], 'state', 'leading', 'until', now + ARGV[3])
 redis.call('HSET', KEYS[2], 'frames', 0, 'followed', followed)
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
@@ -60,13 +64,14 @@ return lease[2] == 'broken' and 1 or 0
 )
 
 # Arguments: the token, the position, how the lease ends or nothing, the lease in milliseconds, those after which all
-# is forgotten, the entry or nothing, its milliseconds to live, whether there is an entry, and the frames.
+# is forgotten, the entry or nothing, its milliseconds to live, what to do with it, and the frames.
 TELL = (
     _NOW
     + """
 local lease = redis.call('HMGET', KEYS[2], 'token', 'state', 'followed', 'frames')
 if lease[1] ~= ARGV[1] or lease[2] ~= 'leading' then return 2 end
-if ARGV[8] == '1' then
+if ARGV[8] == 'none' then redis.call('UNLINK', KEYS[1])
+elseif ARGV[8] == 'new' then
   if ARGV[7] == '' then redis.call('SET', KEYS[1], ARGV[6])
   else redis.call('SET', KEYS[1], ARGV[6], 'PX', ARGV[7]) end
 end
@@ -145,18 +150,21 @@ class RedisLeases:
         packed = self._claim(names, token, over=over, again=again)
         return self._claimed(key, token, await self._servers.aask(names[0], packed, monotonic() + self._timeout_s))
 
-    def tell(self, reports: Sequence[Report]) -> list[Heard]:
+    def tell(self, reports: Sequence[Report]) -> list[Heard | StoreError]:
         asked = [(report.key, self._tell(report)) for report in reports]
         replies = self._ask_all(asked)
         if self._near is not None:
             for report in reports:
                 if report.value is not None:
                     self._near.forget(report.key)
-        return [_heard(reply) for reply in replies]
+        return [HEARD[reply] if isinstance(reply, int) else self._refusal(reply) for reply in replies]
 
-    def follow(self, seen: Sequence[Seen]) -> list[News]:
+    def follow(self, seen: Sequence[Seen]) -> list[News | StoreError]:
         asked = [(one.key, self._follow(one)) for one in seen]
-        return [_news(reply) for reply in self._ask_all(asked)]
+        return [
+            News(reply[1], gone=reply[0] == 1) if isinstance(reply, list) and len(reply) == 2 else self._refusal(reply)
+            for reply in self._ask_all(asked)
+        ]
 
     def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:
         rung = self.ear.wait({self._names(key)[2]: key for key in keys}, seconds)
@@ -168,28 +176,30 @@ class RedisLeases:
     def _ask_all(self, asked: list[tuple[bytes, bytes]]) -> list[Any]:
         """Return the reply to each packed command, asked of the server of its key, in a round trip for each server.
 
-        Raises: StoreError: a server did not answer.
+        For a server that did not answer it is a `StoreError`.
         """
         parts: dict[Node, list[int]] = {}
         for index, (key, _) in enumerate(asked):
             parts.setdefault(self._servers.node_of(self._prefix + key), []).append(index)
         replies: list[Any] = [None] * len(asked)
-        problem: StoreError | None = None
         for node, indices in parts.items():
             packed = b"".join(asked[index][1] for index in indices)
             deadline = monotonic() + self._timeout_s + len(packed) / SLOWEST_BYTES_S
             try:
                 found = node.ask_all(packed, len(indices), deadline)
             except StoreError as exc:
-                problem = exc
-                continue
+                found = [exc] * len(indices)
             for index, reply in zip(indices, found, strict=True):
-                key, command = asked[index]
                 moved = self._servers.redirected(reply)
-                replies[index] = self._servers.ask(self._prefix + key, command, deadline) if moved else reply
-        if problem is not None:
-            raise problem
+                replies[index] = self._ask_again(*asked[index], deadline) if moved else reply
         return replies
+
+    def _ask_again(self, key: bytes, command: bytes, deadline: float) -> Any:
+        """Return the reply of the server that has the key by now."""
+        try:
+            return self._servers.ask(self._prefix + key, command, deadline)
+        except StoreError as exc:
+            return exc
 
     def _claim(self, names: tuple[bytes, bytes, bytes], token: bytes, *, over: bool, again: bool) -> bytes:
         return pack("EVAL", CLAIM, 3, *names, int(not over), token, self._lease_ms, DROP_MS, int(again))
@@ -201,23 +211,29 @@ class RedisLeases:
             return Lead(key, token, last=reply == 1)
         if isinstance(reply, list) and len(reply) == 2:
             return Live(key, reply[0], reply[1])
+        raise self._refusal(reply)
+
+    def _refusal(self, reply: Any) -> StoreError:
+        """Return a reply that is not what was asked for as an error."""
+        if isinstance(reply, StoreError):
+            return reply
         if isinstance(reply, hiredis.ReplyError) and code_of(reply) in FORBIDDEN:
             self._forbidden = True
-        raise refusal(reply)
+        return refusal(reply)
 
     def _tell(self, report: Report) -> bytes:
-        value, ttl_ms = report.value, b""
+        value, ttl_ms, entry = report.value, b"", b"old" if report.value is None else b"new"
         if value is not None and len(value) > self._most_bytes:
             self.oversized += 1
-            value = None
+            # What it would have replaced must not answer in its place.
+            value, entry = None, b"none"
         if report.ttl_s is not None and report.ttl_s <= MOST_S:
             ttl_ms = b"%d" % max(1, int(report.ttl_s * 1000))
         over = report.end not in {None, "released"}
         kept_ms = int(LINGER_S * 1000) if over else DROP_MS
         names = self._names(report.key)
         lease = (report.token, report.position, report.end or b"", self._lease_ms, kept_ms)
-        entry = (value or b"", ttl_ms, int(value is not None))
-        return pack("EVAL", TELL, 3, *names, *lease, *entry, *report.frames)
+        return pack("EVAL", TELL, 3, *names, *lease, value or b"", ttl_ms, entry, *report.frames)
 
     def _follow(self, one: Seen) -> bytes:
         return pack("EVAL", FOLLOW, 3, *self._names(one.key), one.token, one.position, self._lease_ms)
@@ -248,15 +264,3 @@ def _tag_of(entry: bytes) -> bytes:
         if b"}" not in tag:
             return tag
     raise AssertionError("of four tags at most two have a brace")
-
-
-def _heard(reply: Any) -> Heard:
-    if isinstance(reply, int):
-        return HEARD[reply]
-    raise refusal(reply)
-
-
-def _news(reply: Any) -> News:
-    if isinstance(reply, list) and len(reply) == 2:
-        return News(reply[1], gone=reply[0] == 1)
-    raise refusal(reply)

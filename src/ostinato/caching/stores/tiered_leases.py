@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from ostinato.caching.stores.leases import Claimed, Heard, Leases, News, Report, Seen
+from ostinato.errors import StoreError
 
 
 class TieredLeases:
@@ -25,14 +26,14 @@ class TieredLeases:
     async def aclaim(self, key: bytes, *, over: bool = False, again: bool = False) -> Claimed:
         return await self._shared.aclaim(key, over=over, again=again)
 
-    def tell(self, reports: Sequence[Report]) -> list[Heard]:
+    def tell(self, reports: Sequence[Report]) -> Sequence[Heard | StoreError]:
         heard = self._shared.tell(reports)
         for report, word in zip(reports, heard, strict=True):
-            if report.value is not None and word != "fenced":
+            if report.value is not None and word in {"alone", "followed"}:
                 self._settled(report.key, report.value, report.ttl_s)
         return heard
 
-    def follow(self, seen: Sequence[Seen]) -> list[News]:
+    def follow(self, seen: Sequence[Seen]) -> Sequence[News | StoreError]:
         return self._shared.follow(seen)
 
     def wait(self, keys: Collection[bytes], seconds: float) -> Collection[bytes]:
