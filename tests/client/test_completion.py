@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from ostinato import (
     Cache,
     completion,
 )
-from ostinato.testing.emulator import Emulator
+from ostinato.testing.emulator import Emulator, Reply
 from tests.client.calls import HELLO, MODEL
 
 
@@ -30,6 +31,15 @@ def test_without_a_cache_every_call_is_paid(ask: Callable[..., Any], emulator: E
     ask(MODEL, HELLO)
 
     assert len(emulator.calls) == 2
+
+
+def test_an_answer_behind_a_byte_order_mark_is_read_and_kept(ask: Callable[..., Any], emulator: Emulator) -> None:
+    body = {"id": "c", "choices": [{"index": 0, "message": {"content": "ö"}, "finish_reason": "stop"}]}
+    emulator.script(Reply(raw_body=b"\xef\xbb\xbf" + msgspec.json.encode(body)))
+    with Cache.memory():
+        first, second = ask(MODEL, HELLO), ask(MODEL, HELLO)
+
+    assert (first.choices[0].message.content, second.cache_hit, second) == ("ö", True, first)
 
 
 def test_caller_who_changes_a_hit_changes_nothing_else(ask: Callable[..., Any]) -> None:

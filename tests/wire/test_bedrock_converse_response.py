@@ -177,6 +177,17 @@ def test_content_that_openai_cannot_say_is_kept_as_it_came(content: list[Json]) 
     assert message["provider_specific_fields"]["converse_content"] == content
 
 
+def test_what_a_block_says_is_read_also_beside_members_that_are_newer() -> None:
+    thought = {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s", "new": 1}, "new": 2}}
+    content: list[Json] = [thought, {"text": "a", "new": 3}, {**CALL, "new": 4}]
+
+    message = WIRE.parse(answer(*content, stop="tool_use")).choices[0].message
+
+    assert (message.reasoning_content, message.content) == ("hm", "a")
+    assert [call.id for call in message.tool_calls or ()] == ["t1"]
+    assert message["provider_specific_fields"]["converse_content"] == content
+
+
 def test_a_tool_that_the_vendor_ran_is_no_call_for_the_caller() -> None:
     server = {"toolUse": {"toolUseId": "s", "name": "n", "input": {}, "type": "server_tool_use"}}
 

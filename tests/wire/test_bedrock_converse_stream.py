@@ -331,6 +331,29 @@ def test_events_of_an_unknown_kind_are_passed_over() -> None:
     assert len(chunks_of(events)) == len(chunks_of(EVENTS))
 
 
+def test_members_of_a_delta_that_are_newer_are_kept_and_take_nothing_away() -> None:
+    events = json.loads(json.dumps(EVENTS))
+    for event in events:
+        delta = event.get("contentBlockDelta", {}).get("delta", {})
+        delta |= {"new": 1}
+        for inner in delta.values():
+            if isinstance(inner, dict):
+                inner["new"] = {"x": 1}
+    fold = folded(events)
+    body = fold.body()
+
+    plain, live, cut, again = (
+        gathered(chunks_of(told))["choices"][0]["message"]
+        for told in (EVENTS, events, list(WIRE.unfold(body, fold.cuts())), list(WIRE.unfold(body, None)))
+    )
+    assert {name: live[name] for name in plain} == plain
+    for read in (cut, again, WIRE.parse(body).choices[0].message):
+        assert (read["content"], read["reasoning_content"]) == (plain["content"], plain["reasoning_content"])
+        assert [json.loads(call["function"]["arguments"]) for call in read["tool_calls"]] == [{"a": 1}, {}]
+    assert body["output"]["message"]["content"][0]["reasoningContent"]["new"] == {"x": 1}
+    assert body["output"]["message"]["content"][1]["new"] == 1
+
+
 @pytest.mark.parametrize(
     "event",
     [

@@ -18,6 +18,7 @@ from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.retry import RetryPolicy, retry_delay
 from ostinato.wire.contract import Call
 from ostinato.wire.openai_chat.failure import request_id
+from ostinato.wire.sse import BOM
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -142,15 +143,16 @@ class Request:
         self.answer_id = request_id(answered.headers)
         if shows():
             show_answer(answered.status, answered.headers, answered.body, self.hidden)
-        flight.landed(token, answered.body, self._body(answered), headers=self._kept_headers(answered.headers))
+        raw = answered.body.removeprefix(BOM)
+        flight.landed(token, raw, self._body(answered, raw), headers=self._kept_headers(answered.headers))
 
-    def _body(self, answered: Answered) -> Json:
+    def _body(self, answered: Answered, raw: bytes) -> Json:
         wire = self.route.wire
         if not 200 <= answered.status < 300:
             # Secrets go before a long text is shortened: half of one would not be known again.
             raise wire.error(answered.status, answered.headers, self.hidden(answered.body))
         try:
-            body = _decode(answered.body)
+            body = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise self._unreadable(f"no JSON: {exc}", answered) from exc
         if type(body) is not dict:

@@ -15,7 +15,8 @@ ServerEvent = tuple[str | None, bytes]
 """The name of an event, None where it has none, and its data."""
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
+"""What a server may write before its text, as a mark of UTF-8."""
 
 
 class Decoder:
@@ -83,12 +84,12 @@ class Decoder:
     def _without_bom(self, data: bytes) -> bytes:
         """Return `data` behind the byte order mark; nothing while that is undecided."""
         head = b"".join(self._pending) + data
-        if len(head) < len(_BOM) and _BOM.startswith(head):
+        if len(head) < len(BOM) and BOM.startswith(head):
             self._pending = [head]
             return b""
         self._pending = []
         self._begun = True
-        return head.removeprefix(_BOM)
+        return head.removeprefix(BOM)
 
     def _with_plain_newlines(self, data: bytes) -> bytes:
         """Return `data` with each CRLF and CR as one LF, also where a CRLF was cut in two."""

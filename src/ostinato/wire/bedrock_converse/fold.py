@@ -126,9 +126,12 @@ class ConverseFold:
     def _take_reasoning(self, index: int, value: Json) -> None:
         for name, piece in value.items():
             kind = _REASONING.get(name)
-            if kind is None or type(piece) is not str:
-                raise APIResponseError(f"block {index} of the stream holds reasoning of an unknown kind: {name!r}")
-            self._add(kind, index, piece)
+            if kind is None:
+                self._add("other", index, to_builtins({"reasoningContent": {name: piece}}))
+            elif type(piece) is str:
+                self._add(kind, index, piece)
+            else:
+                raise APIResponseError(f"block {index} of the stream holds reasoning that is no text: {name!r}")
 
     def block(self, index: int) -> Json:
         """Return the block with this index, as far as it has come."""

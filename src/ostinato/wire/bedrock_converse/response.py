@@ -114,13 +114,15 @@ class _Reading:
         self._stage = 0
 
     def block(self, block: Json) -> None:
-        """Take the next block."""
+        """Take the next block. What it holds beside what it says, `BLOCKS` alone can keep."""
+        if len(block) > 1:
+            self.plain = False
         text = block.get("text")
-        if type(text) is str and len(block) == 1:
+        if type(text) is str:
             self.text(text)
-        elif "toolUse" in block and len(block) == 1:
+        elif block.get("toolUse") is not None:
             self.tool_use(block["toolUse"])
-        elif "reasoningContent" in block and len(block) == 1:
+        elif block.get("reasoningContent") is not None:
             self.reasoning(block["reasoningContent"])
         else:
             self.other(block)
@@ -163,12 +165,10 @@ class _Reading:
         self.calls.append(call)
 
     def reasoning(self, reasoning: Json) -> None:
-        if self._stage:
+        thought, whole = read_thought(reasoning)
+        if self._stage or not whole:
             self.plain = False
-        thought = read_thought(reasoning)
-        if thought is None:
-            self.plain = False
-        else:
+        if thought is not None:
             self.thoughts.append(thought)
 
     def other(self, block: Json) -> None:
@@ -182,17 +182,17 @@ class _Reading:
             self.citations += cited.get("citations") or ()
 
 
-def read_thought(reasoning: Json) -> Json | None:
-    """Return reasoning as one of LiteLLM's `thinking_blocks`, or None where that would lose something."""
+def read_thought(reasoning: Json) -> tuple[Json | None, bool]:
+    """Return reasoning as one of LiteLLM's `thinking_blocks`, where it is one, and whether that says all of it."""
     inner = reasoning.get("reasoningText")
-    if isinstance(inner, dict) and len(reasoning) == 1 and inner.keys() <= {"text", "signature"} and "text" in inner:
+    if isinstance(inner, dict) and isinstance(inner.get("text"), str):
         thought = {"type": "thinking", "thinking": inner["text"]}
         if "signature" in inner:
             thought["signature"] = inner["signature"]
-        return thought
-    if len(reasoning) == 1 and isinstance(reasoning.get("redactedContent"), str):
-        return {"type": "redacted_thinking", "data": reasoning["redactedContent"]}
-    return None
+        return thought, len(reasoning) == 1 and len(inner) == len(thought) - 1
+    if isinstance(reasoning.get("redactedContent"), str):
+        return {"type": "redacted_thinking", "data": reasoning["redactedContent"]}, len(reasoning) == 1
+    return None, False
 
 
 def is_server_tool(use: Json) -> bool:

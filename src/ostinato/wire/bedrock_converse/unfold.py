@@ -213,13 +213,14 @@ class ConverseTranslator:
         if text:
             return [_chunk({"content": text})]
         if "toolUse" in delta:
-            piece, index = delta["toolUse"]["input"], payload["contentBlockIndex"]
-            if piece and index in self._calls:
+            use, index = delta["toolUse"], payload["contentBlockIndex"]
+            piece = use.get("input") if isinstance(use, dict) else None
+            if piece and isinstance(piece, str) and index in self._calls:
                 self._calls[index] = True
                 return [self._call(index, {"function": {"arguments": piece}})]
-        elif "reasoningContent" in delta:
+        elif isinstance(delta.get("reasoningContent"), dict):
             thought = delta["reasoningContent"].get("text")
-            if thought:
+            if thought and isinstance(thought, str):
                 return [_chunk({"reasoning_content": thought})]
         elif "citation" in delta:
             return [_chunk({"citations": [delta["citation"]]})]
@@ -229,7 +230,7 @@ class ConverseTranslator:
         use = payload["start"].get("toolUse")
         if not isinstance(use, dict):
             said = read_content([payload["start"]])
-            delta = {name: said[name] for name in ("content", "citations") if said.get(name)}
+            delta = {name: said[name] for name in ("content", "reasoning_content", "citations") if said.get(name)}
             return [_chunk(delta)] if delta else []
         if is_server_tool(use):
             return []
@@ -237,8 +238,8 @@ class ConverseTranslator:
         self._calls[index] = "input" in use
         function = {"name": use.get("name"), "arguments": text_of(use["input"]) if "input" in use else ""}
         opening: Json = {"id": use.get("toolUseId"), "type": "function", "function": function}
-        if len(use) > 2:
-            rest = {name: value for name, value in use.items() if name not in {"toolUseId", "name", "input"}}
+        rest = {name: value for name, value in use.items() if name not in {"toolUseId", "name", "input"}}
+        if rest:
             opening["provider_specific_fields"] = rest
         return [self._call(index, opening)]
 
@@ -250,7 +251,7 @@ class ConverseTranslator:
             # A tool without arguments is called with an empty object, which the vendor may leave unsaid.
             return [self._call(index, {"function": {"arguments": "{}"}})]
         reasoning = self._fold.block(index).get("reasoningContent")
-        thought = read_thought(reasoning) if isinstance(reasoning, dict) else None
+        thought, _ = read_thought(reasoning) if isinstance(reasoning, dict) else (None, True)
         return [] if thought is None else [_chunk({"thinking_blocks": [thought]})]
 
     def _finish(self, payload: Json) -> Chunk:
