@@ -92,7 +92,7 @@ class Rider:
 
     def settle_look_ups(self) -> None:
         while isinstance(self.step, LookUp):
-            self.answer(self.ride.seat.recall() if self.ride.seat else None)
+            self.answer(self.ride.seat.recall(again=self.step.again) if self.ride.seat else None)
 
     def claims(self) -> None:
         assert isinstance(self.step, Claim)

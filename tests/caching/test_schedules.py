@@ -75,9 +75,9 @@ class Schedule:
 
     def move(self, rider: Rider) -> None:
         match rider.step:
-            case LookUp():
+            case LookUp(again):
                 assert rider.ride.seat is not None
-                rider.answer(rider.ride.seat.recall())
+                rider.answer(rider.ride.seat.recall(again=again))
             case Open(token):
                 self.open(rider, token)
             case Pull(source, token):

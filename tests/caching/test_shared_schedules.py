@@ -73,9 +73,9 @@ class Schedule:
 
     def move(self, rider: Rider) -> None:
         match rider.step:
-            case LookUp():
+            case LookUp(again):
                 assert rider.ride.seat is not None
-                rider.answer(rider.ride.seat.recall())
+                rider.answer(rider.ride.seat.recall(again=again))
             case Claim():
                 rider.claims()
             case Open(token):

@@ -1,4 +1,4 @@
-"""What the cache counts: every look-up once, as a hit or as a miss with its reason."""
+"""What the cache counts: every call once, as a hit or as a miss with its reason."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
 
 class LookUp(msgspec.Struct, frozen=True):
-    """Read the cache."""
+    """Read the cache. `again`: this call has read it before."""
+
+    again: bool = False
 
 
 class Sleep(msgspec.Struct, frozen=True):
@@ -51,7 +53,7 @@ class Sleep(msgspec.Struct, frozen=True):
 Step = LookUp | Claim | Open | Pull | Wait | Sleep | Events
 
 Waited = Literal["moved", "stalled", "deaf"]
-_LOOK_UP = LookUp()
+_LOOK_UP, _LOOK_AGAIN = LookUp(), LookUp(again=True)
 
 
 class Ride:
@@ -95,7 +97,7 @@ class Ride:
         flight, reader = self._board()
         if reads and self.founder and not isinstance(flight, LeasedFlight):
             # Another flight may have landed between the look-up and the claim.
-            entry = yield _LOOK_UP
+            entry = yield _LOOK_AGAIN
             if entry is not None:
                 self._hand_to_followers(flight, reader, entry)
                 return entry
@@ -112,7 +114,9 @@ class Ride:
 
     def _refresh(self, flight: Flight, reader: Reader) -> Generator[Step, Any, Entry | Flight]:
         assert self.seat is not None  # noqa: S101  # only an entry of a seat is ever stale
-        entry: Entry | None = yield _LOOK_UP
+        entry: Entry | None = yield _LOOK_AGAIN
+        if entry is not None:
+            self.counters.hits -= 1  # the stale one answered already, and counted
         if entry is not None and not self.seat.is_stale(entry):
             # Another refresh landed between the stale hit and the claim.
             self._hand_to_followers(flight, reader, entry)

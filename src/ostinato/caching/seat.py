@@ -95,28 +95,28 @@ class Seat:
         assert self.cache.shelf.abroad is not None  # noqa: S101  # only a leased flight claims
         return self.cache.shelf.abroad.settle(flight, token, standing)
 
-    def recall(self) -> Entry | None:
-        """Return the entry that answers, or None."""
+    def recall(self, *, again: bool = False) -> Entry | None:
+        """Return the entry that answers, or None. `again`: this call has looked before."""
         shelf = self.cache.shelf
         if self.prepares:
             self.tags = shelf.hold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
             self.data_key = shelf.ready(self.store_key[:8])
         if not self.policy.read:
             return None
-        entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s)
+        entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
         if entry is None:
             self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
         return entry
 
-    async def arecall(self) -> Entry | None:
-        """Return the entry that answers, or None."""
+    async def arecall(self, *, again: bool = False) -> Entry | None:
+        """Return the entry that answers, or None. `again`: this call has looked before."""
         shelf = self.cache.shelf
         if self.prepares:
             self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
             self.data_key = await shelf.aready(self.store_key[:8])
         if not self.policy.read:
             return None
-        entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s)
+        entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
         if entry is None:
             self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
         return entry

@@ -63,60 +63,72 @@ class Shelf:
             envelope = None if self.seal is None else Envelope(store, self.seal)
             self.abroad = Abroad(leases, counters, self._store_failed, stall_s=stall_s, envelope=envelope)
 
-    def recall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
-        """Return the entry that answers, or None. A failing store and a broken entry are misses."""
+    def recall(
+        self, store_key: bytes, kind: str, max_age_s: float | None = None, *, counts_miss: bool = True
+    ) -> Entry | None:
+        """Return the entry that answers, or None. A failing store and a broken entry are misses.
+
+        `counts_miss`: not where the same call looks more than once.
+        """
         try:
             blob = None if self.abroad is None else self.abroad.landing.get(store_key)
             blob = blob or self.store.get(store_key)
             if blob is None:
-                self.counters.absent += 1
+                self.counters.absent += counts_miss
                 return None
             if self.seal is None:
                 entry = unpack_own(blob) if self._own else unpack(blob, store_key[8:])
                 if entry is not None and entry.kind == kind and max_age_s is None and entry.tags is None:
                     self.counters.hits += 1
                     return entry
-            return run(self.store, self._judged(blob, store_key, kind, max_age_s))
+            return run(self.store, self._judged(blob, store_key, kind, max_age_s, counts_miss=counts_miss))
         except StoreError as error:
             self._store_failed(error)
             return None
 
-    async def arecall(self, store_key: bytes, kind: str, max_age_s: float | None = None) -> Entry | None:
-        """Return the entry that answers, or None. A failing store and a broken entry are misses."""
+    async def arecall(
+        self, store_key: bytes, kind: str, max_age_s: float | None = None, *, counts_miss: bool = True
+    ) -> Entry | None:
+        """Return the entry that answers, or None. A failing store and a broken entry are misses.
+
+        `counts_miss`: not where the same call looks more than once.
+        """
         if self.store.instant:
-            return self.recall(store_key, kind, max_age_s)
+            return self.recall(store_key, kind, max_age_s, counts_miss=counts_miss)
         try:
             blob = None if self.abroad is None else self.abroad.landing.get(store_key)
             blob = blob or await self.store.aget(store_key)
             if blob is None:
-                self.counters.absent += 1
+                self.counters.absent += counts_miss
                 return None
             if self.seal is None:
                 entry = unpack_own(blob) if self._own else unpack(blob, store_key[8:])
                 if entry is not None and entry.kind == kind and max_age_s is None and entry.tags is None:
                     self.counters.hits += 1
                     return entry
-            return await arun(self.store, self._judged(blob, store_key, kind, max_age_s))
+            return await arun(self.store, self._judged(blob, store_key, kind, max_age_s, counts_miss=counts_miss))
         except StoreError as error:
             self._store_failed(error)
             return None
 
-    def _judged(self, blob: bytes, store_key: bytes, kind: str, max_age_s: float | None) -> Steps[Entry | None]:
+    def _judged(
+        self, blob: bytes, store_key: bytes, kind: str, max_age_s: float | None, *, counts_miss: bool
+    ) -> Steps[Entry | None]:
         """Return the entry in `blob` if it answers, and count why not."""
         counters = self.counters
         entry = yield from self.entry_in(blob, store_key)
         if entry is None:
             if self.seal is not None or blob.startswith(SEALED):
-                counters.undecryptable += 1
+                counters.undecryptable += counts_miss
             else:
-                counters.broken += 1
+                counters.broken += counts_miss
         elif entry.kind != kind:
-            counters.broken += 1
+            counters.broken += counts_miss
         elif max_age_s is not None and self.clock() - entry.stored_at > max_age_s:
-            counters.too_old += 1
+            counters.too_old += counts_miss
             self.past.kept(store_key, entry.stored_at, None)
         elif entry.tags is not None and not (yield from self.tags.stand(store_key[:8], entry.tags)):
-            counters.invalidated += 1
+            counters.invalidated += counts_miss
         else:
             counters.hits += 1
             return entry
@@ -252,7 +264,7 @@ class Shelf:
         try:
             claimed = self._leases.claim(store_key, over=over, again=again)
             if isinstance(claimed, bytes):
-                entry = run(self.store, self._judged(claimed, store_key, kind, max_age_s))
+                entry = run(self.store, self._judged(claimed, store_key, kind, max_age_s, counts_miss=False))
                 if entry is not None:
                     return entry
                 claimed = self._leases.claim(store_key, over=True, again=again)
@@ -268,7 +280,7 @@ class Shelf:
         try:
             claimed = await self._leases.aclaim(store_key, over=over, again=again)
             if isinstance(claimed, bytes):
-                entry = await arun(self.store, self._judged(claimed, store_key, kind, max_age_s))
+                entry = await arun(self.store, self._judged(claimed, store_key, kind, max_age_s, counts_miss=False))
                 if entry is not None:
                     return entry
                 claimed = await self._leases.aclaim(store_key, over=True, again=again)

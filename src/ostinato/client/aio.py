@@ -83,9 +83,9 @@ class AsyncClient(Core):
             if known is not None:
                 shelf, max_age_s = binding[0].shelf, binding[1].max_age_s
                 entry = (
-                    shelf.recall(known, "chat", max_age_s)  # spares a coroutine
+                    shelf.recall(known, "chat", max_age_s, counts_miss=False)  # spares a coroutine
                     if shelf.store.instant
-                    else await shelf.arecall(known, "chat", max_age_s)
+                    else await shelf.arecall(known, "chat", max_age_s, counts_miss=False)
                 )
             if entry is not None and (binding[1].soft_ttl_s is None or not is_stale(entry, binding)):
                 return replay(entry, route, params) if stream else completion_of(entry, route, params)

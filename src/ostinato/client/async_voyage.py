@@ -145,9 +145,9 @@ class AsyncVoyage:
                 await self._apart(self._open(token))
             case Claim(token):
                 return await self._apart(self._claim(token), cancellable=False)
-            case LookUp():
+            case LookUp(again):
                 assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
-                return await ride.seat.arecall()
+                return await ride.seat.arecall(again=again)
             case Wait(version):
                 return await self._wait(version)
             case Sleep(seconds):

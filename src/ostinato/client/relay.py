@@ -73,8 +73,11 @@ class Relay:
         if known is None or cache is None:
             return None
         policy = known.policy
-        entry = cache.shelf.recall(known.store_key, "chat", policy.max_age_s)
-        if entry is None or (policy.soft_ttl_s is not None and cache.is_stale(entry, policy.soft_ttl_s)):
+        entry = cache.shelf.recall(known.store_key, "chat", policy.max_age_s, counts_miss=False)
+        if entry is None:
+            return None
+        if policy.soft_ttl_s is not None and cache.is_stale(entry, policy.soft_ttl_s):
+            cache.counters.hits -= 1  # it is looked up once more, and counted then
             return None
         return self._hit(entry, known)
 

@@ -177,7 +177,7 @@ class Client(Core):
         known, route, raw = self._recognise(binding, settings, messages, params)
         if known is None:
             return None, route, raw
-        return binding[0].shelf.recall(known, "chat", binding[1].max_age_s), route, raw
+        return binding[0].shelf.recall(known, "chat", binding[1].max_age_s, counts_miss=False), route, raw
 
     def _ask(self, request: Request) -> Json:
         """Return the body of the vendor's answer."""

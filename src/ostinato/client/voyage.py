@@ -137,9 +137,9 @@ class Voyage:
                 self._open(token)
             case Claim(token):
                 return self._claim(token)
-            case LookUp():
+            case LookUp(again):
                 assert ride.seat is not None  # noqa: S101  # only a seated ride looks up
-                return ride.seat.recall()
+                return ride.seat.recall(again=again)
             case Wait(version):
                 return self._wait(version)
             case Sleep(seconds):
