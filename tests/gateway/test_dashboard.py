@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,16 @@ def test_the_page_shows_what_was_paid_and_saved(page: Any, team: Serving) -> Non
     row = page.get_by_role("row").filter(has_text="gpt")
     assert row.first.inner_text().split("\t")[1] == "4"
     assert page.locator("canvas").count() == 1
+    first, last = (
+        date.fromisoformat(day) for day in re.findall(r"\S+-\S+", page.get_by_role("img").get_attribute("aria-label"))
+    )
+    assert (last - first).days == 6
+    cache = page.get_by_role("region", name="Response cache")
+    assert cache.get_by_text("hits").locator("..").inner_text().startswith("3")
+    assert cache.get_by_text("misses").locator("..").inner_text().startswith("1")
+    assert cache.get_by_text("broken").count() == 0
+    page.get_by_role("button", name="today").click()
+    page.get_by_role("img").wait_for(state="detached")
     page.get_by_role("button", name="tenant").click()
     page.get_by_role("row").filter(has_text="default").first.wait_for()
 

@@ -39,6 +39,12 @@ function since(days) {
   return day.toISOString().slice(0, 10);
 }
 
+/** One row for each of the last days, also for those on which nothing was asked. */
+function daily(rows, length) {
+  const known = new Map(rows.map((row) => [row.day, row]));
+  return Array.from({ length }, (_, index) => since(length - index)).map((day) => known.get(day) ?? { day });
+}
+
 function Login({ why, enter }) {
   const submit = (event) => {
     event.preventDefault();
@@ -81,11 +87,14 @@ function Cards({ total }) {
 function Chart({ days }) {
   const place = useRef();
   useEffect(() => {
-    if (!place.current || days.length === 0) return undefined;
+    if (!place.current) return undefined;
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 } };
-    const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: { show: days.length < 32 } });
+    const told = (tell) => (_, value) => (value === null || value === undefined ? "–" : tell(value));
+    const line = (label, name) => ({
+      label, stroke: colour(name), width: 2, points: { show: days.length < 32 }, value: told(dollars),
+    });
     const chart = new uPlot(
       {
         width: place.current.clientWidth,
@@ -93,11 +102,11 @@ function Chart({ days }) {
         scales: { x: { time: true } },
         tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
         axes: [{ ...axis, incrs: DAYS, values: (_, at) => at.map(dayOf) }, { ...axis, size: 70, values: (_, values) => values.map(dollars) }],
-        series: [{}, line("paid", "--paid"), line("response cache saved", "--saved"), line("prompt caches saved", "--prompt")],
+        series: [{ label: "day", value: told(dayOf) }, line("paid", "--paid"), line("response cache saved", "--saved"), line("prompt caches saved", "--prompt")],
       },
       [
         days.map((row) => Date.parse(row.day) / 1000),
-        ...["cost_usd", "saved_usd", "prompt_saved_usd"].map((name) => days.map((row) => Number(row[name]))),
+        ...["cost_usd", "saved_usd", "prompt_saved_usd"].map((name) => days.map((row) => Number(row[name] ?? 0))),
       ],
       place.current,
     );
@@ -108,7 +117,7 @@ function Chart({ days }) {
       chart.destroy();
     };
   }, [days]);
-  return html`<div ref=${place} role="img" aria-label="Paid and saved by day"></div>`;
+  return html`<div ref=${place} role="img" aria-label=${`Paid and saved, ${days[0].day} to ${days.at(-1).day}`}></div>`;
 }
 
 function Spend({ days: length }) {
@@ -186,12 +195,14 @@ function Keys() {
   </section>`;
 }
 
+const ALWAYS = new Set(["hits", "misses", "stored"]);
+
 function Cache() {
   const [stats, setStats] = useState(null);
   useEffect(() => void ask("cache/stats").then(setStats, () => setStats(null)), []);
   if (!stats) return "";
-  const shown = Object.entries(stats).filter(([, value]) => typeof value === "number");
-  return html`<section>
+  const shown = Object.entries(stats).filter(([name, value]) => typeof value === "number" && (value || ALWAYS.has(name)));
+  return html`<section aria-label="Response cache">
     <h2>Response cache of this worker</h2>
     <div class="cards">${shown.map(([name, value]) => html`<${Card} key=${name} name=${name.replaceAll("_", " ")}>${count(value)}<//>`)}</div>
   </section>`;
@@ -206,9 +217,9 @@ function Page() {
   const load = useCallback(async () => {
     try {
       const from = since(Number(length));
-      const [all, daily] = await Promise.all([ask(`spend?by=&since=${from}`), ask(`spend?by=day&since=${from}`)]);
+      const [all, rows] = await Promise.all([ask(`spend?by=&since=${from}`), ask(`spend?by=day&since=${from}`)]);
       setTotal(all.data[0]);
-      setDays(daily.data);
+      setDays(daily(rows.data, Number(length)));
       setRefused(null);
       setWrong("");
     } catch (error) {
@@ -229,7 +240,7 @@ function Page() {
     </header>
     <p class="wrong" role="alert">${wrong}</p>
     ${total && html`<${Cards} total=${total} />`}
-    ${days && days.length > 0 && html`<${Chart} days=${days} />`}
+    ${days && days.length > 1 && html`<${Chart} days=${days} />`}
     ${total && html`<${Spend} days=${Number(length)} /><${Keys} /><${Cache} />`}
   `;
 }
