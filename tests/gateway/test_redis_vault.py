@@ -12,7 +12,7 @@ import pytest
 from ostinato.caching.cache import Cache
 from ostinato.caching.stores.redis_cluster import slot_of
 from ostinato.caching.stores.redis_settings import read_settings
-from ostinato.errors import StoreError
+from ostinato.errors import RateLimitError, StoreError
 from ostinato.gateway.books import Books, open_books
 from ostinato.gateway.file_vault import FileVault
 from ostinato.gateway.keys import Key, KeyRing
@@ -159,6 +159,37 @@ def test_a_server_that_is_away_costs_no_known_key_and_no_line(server: RedisServe
 
     assert till.close()
     assert [row["calls"] for row in vault.spend([])] == [3]
+
+
+def test_a_process_that_is_alone_counts_a_minute_by_itself(server: RedisServer) -> None:
+    clock = ManualClock()
+    vault = vault_of(server, timeout_ms=200)
+    till, key = Till(vault, "w", clock=clock), Key(id="a", rpm=100)
+
+    def let_in() -> int:
+        count = 0
+        while True:
+            try:
+                ticket = till.admit(key, "m")
+            except RateLimitError:
+                return count
+            till.settle(ticket, line())
+            count += 1
+
+    assert let_in() == 100
+    server.freeze()
+    clock.advance(60)
+    assert [let_in(), let_in()] == [100, 0]
+    assert not till.flush()
+    clock.advance(1)
+    assert let_in() == 0
+    server.thaw()
+    clock.advance(60)
+    wait_until(till.flush)
+    assert let_in() == 100
+    till.close()
+
+    assert [row["calls"] for row in vault.spend([])] == [300]
 
 
 def test_a_cluster_keeps_all_of_it_in_one_slot() -> None:

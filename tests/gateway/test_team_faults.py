@@ -48,7 +48,7 @@ def spoil(path: Path) -> None:
 
 
 def test_a_locked_file_keeps_nobody_waiting_and_loses_nothing(team: Team, http: httpx2.Client) -> None:
-    free, limited = key(http, id="free"), key(http, id="limited", rpm=400)
+    free, limited = key(http, id="free"), key(http, id="limited", budget_usd=0.01)
     assert {ask(http, free).status_code, ask(http, limited).status_code} == {200}
     with closing(sqlite3.connect(team.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -57,28 +57,31 @@ def test_a_locked_file_keeps_nobody_waiting_and_loses_nothing(team: Team, http: 
         for number in range(12):
             statuses.append(ask(http, free, f"call {number}").status_code)
             never.wait(0.05)
-        refused = [ask(http, limited) for _ in range(8)]
+        refused = [ask(http, limited, f"paid {number}") for number in range(8)]
         other.rollback()
     team.clock.advance(3)
 
     assert statuses == [200] * 12
     assert [answer.status_code for answer in refused][-1] == 503
     assert "gateway.db" not in refused[-1].text
-    assert ask(http, limited).status_code == 200
-    assert {row["key_id"]: row["calls"] for row in spend(http, "key_id")} == {
+    assert ask(http, limited, "and on").status_code == 200
+    assert {row["key_id"]: row["calls"] - row["errors"] for row in spend(http, "key_id")} == {
         "free": 13,
         "limited": 2 + sum(answer.status_code == 200 for answer in refused),
     }
 
 
-def test_a_broken_file_is_a_clear_503_for_whom_it_limits_and_nothing_to_others(team: Team, http: httpx2.Client) -> None:
-    free, limited = key(http, id="free"), key(http, id="limited", rpm=10)
+def test_a_broken_file_is_a_clear_503_for_who_may_not_spend_and_nothing_to_others(
+    team: Team, http: httpx2.Client
+) -> None:
+    free, paying, rated = key(http, id="free"), key(http, id="paying", budget_usd=1), key(http, id="rated", rpm=3)
     ask(http, free)
     spoil(team.path)
     team.clock.advance(1)
-    told = {name: ask(http, secret) for name, secret in (("free", free), ("limited", limited), ("?", "sk-ost-other"))}
+    told = {name: ask(http, secret, name) for name, secret in (("free", free), ("paying", paying), ("?", "sk-ost-no"))}
 
-    assert {name: answer.status_code for name, answer in told.items()} == {"free": 200, "limited": 503, "?": 503}
+    assert {name: answer.status_code for name, answer in told.items()} == {"free": 200, "paying": 503, "?": 503}
+    assert [ask(http, rated).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert not any(str(team.path.parent) in answer.text for answer in told.values())
     assert ask(http, MASTER).status_code == 200
     for path in ("/spend", "/key/list"):

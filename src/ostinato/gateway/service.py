@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.client.aio import AsyncClient
 from ostinato.client.relay import Relay
-from ostinato.errors import ServiceUnavailableError, StoreError
+from ostinato.errors import StoreError
 from ostinato.gateway.router import Router
-from ostinato.gateway.till import REFUSALS, Ticket
+from ostinato.gateway.till import REFUSALS, KeyUnreadError, Ticket
 from ostinato.gateway.watch import Watch
 from ostinato.ledger.line import Line
 from ostinato.transport.async_aiohttp import AiohttpTransport
@@ -66,7 +66,7 @@ class Service:
     def let_through(self, exchange: Exchange, model: str) -> None:
         """Let a call to a model in, as far as its key's limits go.
 
-        Raises: KeyRateError. ServiceUnavailableError: its limits cannot be read.
+        Raises: KeyRateError. KeyUnreadError: its limits cannot be read.
         """
         if self.books is not None:
             try:
@@ -77,7 +77,7 @@ class Service:
     def draw(self, exchange: Exchange) -> None:
         """Let a call go upstream, as far as its key's money goes.
 
-        Raises: KeyBudgetError, KeyRateError. ServiceUnavailableError: its limits cannot be read.
+        Raises: KeyBudgetError, KeyRateError. KeyUnreadError: its limits cannot be read.
         """
         if self.books is not None and exchange.ticket is not None:
             try:
@@ -128,9 +128,9 @@ class Service:
             await self.cache.aclose()
 
 
-def _unread() -> ServiceUnavailableError:
+def _unread() -> KeyUnreadError:
     # The log says why: where the file is, and how it is, is no caller's.
-    return ServiceUnavailableError("the limits of this key cannot be read at the moment")
+    return KeyUnreadError("the limits of this key cannot be read at the moment")
 
 
 def line_of(caller: Caller, told: Told | None, model: str, at: float) -> Line:

@@ -3,11 +3,13 @@
 What a key may still spend is kept in the vault that all processes share. A process takes a small part of it at a
 time (a *grant*) and spends that from memory, so a hit asks nobody. A grant is a two-hundredth of the limit, or
 what one call is expected to cost if that is more: so far may the sum of all processes be off. What a process
-that died had granted is free again after `GRANT_LIFE_S`.
+that died had granted is free again after `GRANT_LIFE_S`. While the vault cannot be asked, each process counts the
+calls and tokens of a minute by itself, and spends of a budget what it has.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ostinato.errors import BudgetExceededError, RateLimitError, StoreError, warn
+from ostinato.errors import BudgetExceededError, RateLimitError, ServiceUnavailableError, StoreError, warn
 from ostinato.gateway.keys import Key
 from ostinato.gateway.vault import GRANT_LIFE_S, Ask, Batch, Kind, Limit, Taken
 from ostinato.ledger.book import OTHER, day_of
@@ -52,20 +54,39 @@ class KeyRateError(RateLimitError):
     """A key of ours has used up its calls or tokens of this minute."""
 
 
-REFUSALS = KeyBudgetError, KeyRateError
+class KeyUnreadError(ServiceUnavailableError):
+    """What a key of ours may still spend cannot be read."""
+
+    retryable = True
+
+
+REFUSALS = KeyBudgetError, KeyRateError, KeyUnreadError
 """No vendor's word, and no deployment's fault."""
 
 
 class Purse:
     """What this process may still draw of one limit of one key, in the limit's unit."""
 
-    __slots__ = ("bound", "drawn_at", "dry_for", "dry_until", "held", "left", "limit", "unsettled", "written_at")
+    __slots__ = (
+        "alone",
+        "bound",
+        "drawn_at",
+        "dry_for",
+        "dry_until",
+        "held",
+        "left",
+        "limit",
+        "unsettled",
+        "written_at",
+    )
 
     def __init__(self, limit: Limit, bound: int) -> None:
         self.limit = limit
         self.bound = bound
         self.left = 0
         """What is granted and not spent."""
+        self.alone = False
+        """Whether it was granted by nobody, the vault being away: all of the limit, and no more of this minute."""
         self.held = 0
         """What calls on their way are expected to take of it."""
         self.unsettled = 0
@@ -84,7 +105,7 @@ class Purse:
 
     def settled(self, *, keeping: bool, now: float) -> Taken:
         """Return what is to be written of it, as if that was done."""
-        taken = Taken(self.limit, self.unsettled, max(0, self.left) if keeping else 0)
+        taken = Taken(self.limit, self.unsettled, max(0, self.left) if keeping and not self.alone else 0)
         self.unsettled, self.written_at = 0, now
         return taken
 
@@ -153,9 +174,9 @@ class Till:
             short = self._take(ticket, key, now, paid=paid)
         if short is None:
             return
-        if self._shut is not None and now < self._shut[0]:
-            raise self._shut[1]
-        with self._talk, self._lock:
+        # Who knows that the vault is away does not wait for whoever is trying it.
+        shut = self._shut is not None and now < self._shut[0]
+        with contextlib.nullcontext() if shut else self._talk, self._lock:
             short = self._take(ticket, key, now, paid=paid, asking=True)
         if short is not None:
             raise _refused(key, short, now)
@@ -271,19 +292,31 @@ class Till:
         if now < purse.dry_until and least >= purse.dry_for:
             return False
         most = max(max(purse.left, 0) + purse.bound // GRANTS, least)
-        ask = Ask(purse.limit, self._worker, purse.bound, purse.unsettled, least, most, now)
         try:
-            self._send()  # what is spent has to be known before
-            left = self._vault.grant(ask)
-        except StoreError as error:
-            self._shut = now + REST_S, error
-            raise
-        self._shut = None
+            left = self._asked(Ask(purse.limit, self._worker, purse.bound, purse.unsettled, least, most, now))
+        except StoreError:
+            if purse.limit.kind == "budget":
+                raise
+            # A minute is short, and a limit of calls no money: better counted here alone than refused.
+            left = None if purse.alone else max(purse.bound, least)
+            purse.alone = True
         if left is None:
             purse.dry_for, purse.dry_until = least, now + SETTLE_S
             return False
         purse.left, purse.written_at = left, now
         return True
+
+    def _asked(self, ask: Ask) -> int | None:
+        if self._shut is not None and ask.at < self._shut[0]:
+            raise self._shut[1]
+        try:
+            self._send()  # what is spent has to be known before
+            left = self._vault.grant(ask)
+        except StoreError as error:
+            self._shut = ask.at + REST_S, error
+            raise
+        self._shut = None
+        return left
 
     @staticmethod
     def _release(ticket: Ticket, since: int = 0) -> list[Purse]:
