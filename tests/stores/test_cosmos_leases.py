@@ -11,17 +11,20 @@ from itertools import count
 from typing import Any
 
 import pytest
-from azure.cosmos import CosmosClient
 
-from ostinato import Cache, StoreError, completion
-from ostinato.caching.stores.cosmos import CosmosStore
-from ostinato.caching.stores.cosmos_items import FRAME_BYTES, LARGEST_BYTES
-from ostinato.caching.stores.leases import Lead, News, Report, Seen
-from ostinato.testing.emulator import Emulator, Reply
-from ostinato.testing.lease_suite import KEY, followed, led, news, tell
-from ostinato.testing.store_face import key_of
-from tests.stores.cosmos_emulator import KEY as ACCOUNT_KEY
-from tests.stores.cosmos_emulator import CosmosEmulator
+pytest.register_assert_rewrite("ostinato.testing.lease_suite")
+
+from azure.cosmos import CosmosClient  # noqa: E402
+
+from ostinato import Cache, StoreError, completion  # noqa: E402
+from ostinato.caching.stores.cosmos import CosmosStore  # noqa: E402
+from ostinato.caching.stores.cosmos_items import FRAME_BYTES, LARGEST_BYTES  # noqa: E402
+from ostinato.caching.stores.leases import Lead, News, Report, Seen  # noqa: E402
+from ostinato.testing.emulator import Emulator, Reply  # noqa: E402
+from ostinato.testing.lease_suite import KEY, followed, led, news, tell  # noqa: E402
+from ostinato.testing.store_face import key_of  # noqa: E402
+from tests.stores.cosmos_emulator import KEY as ACCOUNT_KEY  # noqa: E402
+from tests.stores.cosmos_emulator import CosmosEmulator  # noqa: E402
 
 NUMBERS = count()
 LARGEST_VALUE = (LARGEST_BYTES - FRAME_BYTES) // 4 * 3
