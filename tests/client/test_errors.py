@@ -119,13 +119,14 @@ def test_final_error_is_not_retried(ask: Callable[..., Any], emulator: Emulator)
     assert len(emulator.calls) == 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[1]", b'"text"', b'{"id": "x"}', b"\xff\xfe{}", b'{"choices": 5}'])
 def test_answer_that_is_none_is_a_clear_error_and_not_stored(
-    body: bytes, ask: Callable[..., Any], emulator: Emulator
+    body: bytes, ask: Callable[..., Any], emulator: Emulator, *, stream: bool
 ) -> None:
     emulator.script(Reply(raw_body=body, headers={"content-type": "application/json"}), times=None)
     with Cache.memory() as cache, pytest.raises(APIResponseError):
-        ask(MODEL, HELLO, num_retries=0)
+        ask(MODEL, HELLO, num_retries=0, stream=stream)
 
     assert cache.stats()["stored"] == 0
 

@@ -81,6 +81,9 @@ FAULTS: dict[str, Callable[[], Reply]] = {
     "refusing the key": lambda: Reply(status=401),
     "hanging up": lambda: Reply(close_before_headers=True),
     "slow": lambda: Reply(delay_s=30),
+    "slow after the head": lambda: Reply(first_byte_delay_s=30),
+    "cut before the first event": lambda: Reply(cut_after_events=0),
+    "answering what is no answer": lambda: Reply(raw_body="{}"),
 }
 
 

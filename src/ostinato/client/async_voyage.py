@@ -15,7 +15,7 @@ from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from ostinato.client.core import completion_of, landed_completion, replayed
-from ostinato.client.source import AsyncSource, keep_until_done, running_loop
+from ostinato.client.source import AsyncSource, keep_until_done, running_loop, unfolded
 from ostinato.client.streams import AsyncStream, Reading
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError, as_ours
@@ -126,7 +126,7 @@ class AsyncVoyage:
         flight = self._ride.flight  # not that of the beginning, where it was left for one of its own
         assert flight is not None  # noqa: S101  # the ride is past boarding
         if not flight.streamed:
-            for event in self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers):
+            for event in unfolded(flight):
                 yield event
 
     def _refresh_if_stale(self, entry: Entry) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ostinato.caching.flight import Flight
@@ -11,7 +11,7 @@ from ostinato.caching.record import Entry
 from ostinato.client.ask import Told
 from ostinato.client.async_voyage import AsyncVoyage
 from ostinato.client.guess import guessed
-from ostinato.client.source import keep_until_done, running_loop
+from ostinato.client.source import keep_until_done, running_loop, unfolded
 from ostinato.errors import OstinatoError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ostinato.client.ask import Deployment, Plan
     from ostinato.client.request import Request
     from ostinato.client.telling import Teller
-    from ostinato.wire.contract import Json
+    from ostinato.wire.contract import Event, Json
 
 
 class Passage(AsyncVoyage):
     """One ride, carried out for a client that reads bytes."""
 
-    __slots__ = ("_body", "_came", "_plan", "_refused", "_request_to", "_waiting", "asked")
+    __slots__ = ("_body", "_came", "_plan", "_refused", "_request_to", "_waiting", "_whole", "asked")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class Passage(AsyncVoyage):
         self._body = body
         self._came: list[bytes] = []
         """The events so far."""
+        self._whole: Iterator[Event] = iter(())
+        """The events of an answer that came whole although a stream was asked for."""
         self._refused = False
         """Whether the vendor refused the last time: then it took nothing."""
         self._waiting: Told | None = None
@@ -113,6 +115,12 @@ class Passage(AsyncVoyage):
         self._pending = step
         flight = self._ride.flight
         assert flight is not None  # noqa: S101  # the ride is past boarding
+        if not flight.streamed:
+            try:
+                self._whole = unfolded(flight)
+            except OstinatoError:
+                self.leave()
+                raise
         return flight
 
     def told(self, flight: Flight, teller: Teller, told: Told) -> Telling:
@@ -194,7 +202,7 @@ class Passage(AsyncVoyage):
                 self._came = tape.log
                 yield b"".join([teller.feed(tape.event(index), tape.log[index]) for index in indices])
             if not flight.streamed:
-                yield b"".join(map(teller.feed, flight.wire.unfold(flight.body(), flight.cuts, flight.headers)))
+                yield b"".join(map(teller.feed, self._whole))
             yield teller.end()
         except OstinatoError as error:
             yield teller.fail(error)

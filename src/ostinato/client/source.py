@@ -10,9 +10,12 @@ from ostinato.wire import eventstream, sse
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
 
+    from ostinato.caching.flight import Flight
     from ostinato.transport.async_opened import AsyncOpened
     from ostinato.transport.http import Opened
+    from ostinato.wire.contract import Event
 
 DONE = b"[DONE]"
 
@@ -21,6 +24,16 @@ def running_loop() -> Any:
     """Return the event loop that runs in this thread, or None, without loading asyncio to find out."""
     asyncio = sys.modules.get("asyncio")
     return None if asyncio is None else asyncio._get_running_loop()  # documented, no public twin
+
+
+def unfolded(flight: Flight) -> Iterator[Event]:
+    """Return the events of an answer that came whole although a stream was asked for.
+
+    Raises: APIResponseError: it is no answer.
+    """
+    wire = flight.wire
+    wire.parse(flight.body(), flight.headers)
+    return wire.unfold(flight.body(), flight.cuts, flight.headers)
 
 
 class Framing:

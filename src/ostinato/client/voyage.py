@@ -13,7 +13,7 @@ from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from ostinato.client.core import completion_of, landed_completion, replayed
-from ostinato.client.source import Source, running_loop
+from ostinato.client.source import Source, running_loop, unfolded
 from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError, as_ours
@@ -119,7 +119,7 @@ class Voyage:
         flight = self._ride.flight  # not that of the beginning, where it was left for one of its own
         assert flight is not None  # noqa: S101  # the ride is past boarding
         if not flight.streamed:
-            yield from self._request.route.wire.unfold(flight.body(), flight.cuts, flight.headers)
+            yield from unfolded(flight)
 
     def _refresh_if_stale(self, entry: Entry) -> None:
         if self._ride.seat is not None and self._ride.seat.is_stale(entry):
