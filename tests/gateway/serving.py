@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from types import TracebackType
@@ -11,6 +12,7 @@ import uvicorn
 
 from ostinato.gateway.config import Config, read
 from ostinato.gateway.endpoints import make_app
+from ostinato.gateway.protocol import protocol_class, sweep
 from ostinato.gateway.service import Service
 from ostinato.testing.emulator import Emulator
 
@@ -65,6 +67,7 @@ class Serving:
         self.port = self._socket.getsockname()[1]
         settings = uvicorn.Config(
             self.app,
+            http=protocol_class(self.config.limits),
             log_config=None,
             access_log=False,
             lifespan="on",
@@ -72,7 +75,16 @@ class Serving:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(settings)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            sweeping = asyncio.ensure_future(sweep(self._server.server_state.connections, self.config.limits))
+            await self._server.serve(sockets=[self._socket])
+            sweeping.cancel()
+
+        with asyncio.Runner(loop_factory=self._server.config.get_loop_factory()) as runner:
+            runner.run(serve())
 
     @property
     def url(self) -> str:

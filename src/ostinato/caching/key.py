@@ -17,6 +17,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from struct import Struct
 from typing import Any, cast
 
@@ -71,11 +72,16 @@ class Scope(msgspec.Struct, frozen=True):
 
     def tag(self) -> bytes:
         """Return the 8 bytes that every store key of this scope starts with, whoever pays."""
-        return _sha256((VERSION, *self._names))[:8]
+        return _tag(*self._names)
 
     @property
     def _names(self) -> tuple[bytes, bytes, bytes]:
         return self.tenant.encode(), self.namespace.encode(), self.seed.encode()
+
+
+@lru_cache(1024)
+def _tag(*names: bytes) -> bytes:
+    return _sha256((VERSION, *names))[:8]
 
 
 def account_digest(said: Iterable[tuple[str, str]]) -> bytes:

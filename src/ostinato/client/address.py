@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import AuthenticationError, ConfigurationError
@@ -146,12 +146,18 @@ def _checked(base_url: object, provider: Provider) -> str:
     if not base_url:
         names = " or ".join(provider.base_env)
         raise ConfigurationError(f"provider {provider.name!r} needs a base URL; pass api_base= or set {names}")
-    if isinstance(base_url, str):
-        from urllib.parse import urlsplit
-
-        with suppress(ValueError):
-            parts = urlsplit(base_url)
-            if parts.scheme in {"http", "https"} and parts.hostname:
-                return base_url.rstrip("/")
+    if isinstance(base_url, str) and _is_address(base_url):
+        return base_url.rstrip("/")
     # What was given instead is not shown: it may be a key in the wrong place, or hold a password.
     raise ConfigurationError(f"api_base must be an http:// or https:// URL; that for {provider.name!r} is none")
+
+
+@lru_cache(512)
+def _is_address(base_url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-_USUAL_RETRIES = RetryPolicy()
+_USUAL_RETRIES = {number: RetryPolicy(number) for number in (0, 2)}
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"})
 _ACCOUNTS = frozenset({"openai-organization", "openai-project"})
 """Headers of the caller's own that say who pays."""
@@ -73,7 +73,8 @@ class Request:
         self.pricer = pricer
         """What prices the answer."""
         self.timeouts = Timeouts.of(timeout)
-        self.retries = _USUAL_RETRIES if num_retries == 2 and type(num_retries) is int else RetryPolicy(num_retries)
+        usual = _USUAL_RETRIES.get(num_retries) if type(num_retries) is int else None
+        self.retries = usual or RetryPolicy(num_retries)
         self.extra_headers = _mapping("extra_headers", extra_headers)
         for name, value in self.extra_headers.items():
             if not isinstance(value, str):

@@ -91,11 +91,10 @@ def ranked(deployments: Iterable[Deployment], prefix: bytes) -> list[Deployment]
     Weighted rendezvous hashing: a deployment is first for a share of all prefixes that is its weight's.
     Source: https://www.ietf.org/archive/id/draft-ietf-bess-weighted-hrw-00.html (read 2026-11-24).
     """
-    scored = [
-        (deployment.order, -_score(deployment, prefix), deployment.id, deployment)
-        for deployment in deployments
-        if deployment.weight > 0
-    ]
+    taking = [deployment for deployment in deployments if deployment.weight > 0]
+    if len(taking) == 1:
+        return taking
+    scored = [(each.order, -_score(each, prefix), each.id, each) for each in taking]
     return [deployment for *_, deployment in sorted(scored)]
 
 

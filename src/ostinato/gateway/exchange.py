@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -28,6 +28,9 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+OURS = "ostinato"
+"""Under which of a scope's extensions our own server is found."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _prefix = secrets.token_hex(8)
@@ -38,10 +41,21 @@ class ClientGoneError(Exception):
     """Who asked has left: nobody reads an answer."""
 
 
+class Connection(Protocol):
+    """What our own server does for an exchange beyond ASGI."""
+
+    def reply(self, status: int, headers: Pairs, body: bytes) -> bool:
+        """Send a whole answer in one write. Return False where its client is to be waited for: nothing was sent."""
+
+    def when_gone(self, tell: Callable[[], object] | None) -> None:
+        """Have `tell` called when the client leaves, or takes nothing for `write_timeout_s`; None: nothing."""
+
+
 class Exchange:
     """One request and the way to answer it."""
 
     __slots__ = (
+        "_connection",
         "_limits",
         "_receive",
         "_send",
@@ -52,7 +66,6 @@ class Exchange:
         "dialect",
         "error",
         "headers",
-        "left",
         "parameter",
         "scope",
         "status",
@@ -81,9 +94,9 @@ class Exchange:
         """What a call to a model was let in with."""
         self.told: Told | None = None
         """What a model or the cache answered."""
-        self.left = False
         self._receive = receive
         self._send = send
+        self._connection: Connection | None = scope.get("extensions", {}).get(OURS)
         self._limits = limits
 
     # What came.
@@ -125,33 +138,25 @@ class Exchange:
         """Send a whole answer."""
         self.begun = True
         self.status = status
-        length = (b"content-length", b"%d" % len(body))
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+        body = b"" if self.scope["method"] == "HEAD" else body
+        if self._connection is None or not self._connection.reply(status, headers, body):
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
 
     async def reply_json(self, value: Any, headers: Pairs, status: int = 200) -> None:
         """Send a value as JSON."""
         await self.reply(status, [JSON, *headers], _encode(value))
 
     async def reply_events(self, headers: Pairs, events: Telling) -> None:
-        """Send a stream as it comes, and close it in any case.
-
-        A client that takes nothing for `write_timeout_s` has left.
-        """
-        loop, patience = asyncio.get_running_loop(), self._limits.write_timeout_s
+        """Send a stream as it comes, and close it in any case."""
         async with aclosing(events):
             self.begun = True
             self.status = 200
             self.begun_s = time.perf_counter()
             await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *headers]})
-            try:
-                async with asyncio.timeout(None) as writing:
-                    async for piece in events:
-                        writing.reschedule(loop.time() + patience)
-                        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-                        writing.reschedule(None)
-            except TimeoutError:
-                raise ClientGoneError from None
+            async for piece in events:
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
 
     async def reply_replayed(self, headers: Pairs, events: bytes) -> None:
@@ -170,28 +175,33 @@ class Exchange:
     # The client.
 
     async def watched(self, work: Awaitable[None]) -> None:
-        """Await `work` as long as the client is there.
+        """Await `work`; with our own server, as long as the client is there.
 
         Raises: ClientGoneError: it has left, and the work was cancelled.
         """
+        connection = self._connection
+        if connection is None:
+            await work
+            return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # an application runs in one
-        watch = asyncio.get_running_loop().create_task(self._cancel_when_gone(task))
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            left = True
+            task.cancel()
+
+        connection.when_gone(leave)
         try:
             await work
         except asyncio.CancelledError:
-            if not self.left:
+            if not left:
                 raise
             task.uncancel()
             raise ClientGoneError from None
         finally:
-            watch.cancel()
-
-    async def _cancel_when_gone(self, task: asyncio.Task[Any]) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.left = True
-        task.cancel()
+            connection.when_gone(None)
 
 
 def object_of(raw: bytes) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _lasting(
         pairs.append((b"x-ostinato-cache-miss", miss.encode()))
     if deployment:
         pairs.append((b"x-litellm-model-id", deployment.encode()))
-        pairs.append((b"x-litellm-model-group", model.encode("ascii", "backslashreplace")))
+        pairs.append((b"x-litellm-model-group", model.encode("unicode_escape")))
     return pairs
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ostinato.gateway.exchange import OURS
+from ostinato.gateway.headers import CLOSE, Pairs
+
 try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 except ImportError:  # who serves without the extra is told what to install
     HttpToolsProtocol = object  # type: ignore[assignment,misc]
 
@@ -31,6 +34,8 @@ class Guarded(HttpToolsProtocol):
     """When its request, or the connection, began; None once the request is whole."""
     stuck_since: float | None = None
     """Since when none of the answer was taken, although some is waiting."""
+    gone: Callable[[], object] | None = None
+    """Who wants to know when the client leaves."""
     _got = 0
     _waiting = 0
     _in_head = True
@@ -38,6 +43,11 @@ class Guarded(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.reading_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.gone is not None:
+            self.gone()
 
     def data_received(self, data: bytes) -> None:
         if self.reading_since is None:
@@ -58,6 +68,7 @@ class Guarded(HttpToolsProtocol):
             self.app = app
         else:
             super().on_headers_complete()
+        self.scope["extensions"] = {OURS: _Connection(self, self.cycle)}  # type: ignore[dict-item]
 
     def on_message_complete(self) -> None:
         self.reading_since = None
@@ -92,6 +103,42 @@ class Guarded(HttpToolsProtocol):
 def protocol_class(limits: Limits) -> type[Guarded]:
     """Return the protocol of connections that are kept within `limits`."""
     return type("Kept", (Guarded,), {"limits": limits})
+
+
+class _Connection:
+    """What one request may ask of its connection; see `exchange.Connection`."""
+
+    __slots__ = ("_cycle", "_protocol")
+
+    def __init__(self, protocol: Guarded, cycle: Any) -> None:
+        self._protocol = protocol
+        self._cycle = cycle
+
+    def reply(self, status: int, headers: Pairs, body: bytes) -> bool:
+        cycle = self._cycle
+        if cycle.flow.write_paused or cycle.disconnected:
+            return False
+        fields = [b": ".join(pair) for pair in (*cycle.default_headers, *headers)]
+        closes = CLOSE in headers
+        if not (closes or cycle.keep_alive):
+            fields.append(b": ".join(CLOSE))
+            closes = True
+        head = b"\r\n".join(fields)
+        if head.count(b"\n") != len(fields) - 1:
+            raise ValueError("a field of an answer holds a line break")
+        cycle.transport.write(b"".join((STATUS_LINE[status], head, b"\r\n\r\n", body)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if closes:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+    def when_gone(self, tell: Callable[[], object] | None) -> None:
+        self._protocol.gone = tell
+        if tell is not None and self._cycle.disconnected:
+            tell()
 
 
 async def _headers_too_large(_scope: Any, _receive: Any, send: Any) -> None:

@@ -133,8 +133,8 @@ class Plan:
         "_dice",
         "_flight_over",
         "_health",
+        "_num_retries",
         "_order",
-        "_policy",
         "_retries",
         "_routing",
         "_spent",
@@ -157,7 +157,7 @@ class Plan:
         self._health = health
         self._routing = routing
         self._dice = dice
-        self._policy = RetryPolicy(num_retries)
+        self._num_retries = num_retries
         self._retries = 0
         self._tried: set[str] = set()
         self._asked_s: float | None = None
@@ -232,7 +232,7 @@ class Plan:
         before, self.deployment = self.deployment, self._choose(self._order)
         asks_to_wait = error.retry_after if self.deployment is before else None
         failure = APIConnectionError(error.message, retry_after=asks_to_wait, retryable=passes)
-        delay_s = retry_delay(failure, self._retries, self._policy, self._dice)
+        delay_s = retry_delay(failure, self._retries, RetryPolicy(self._num_retries), self._dice)
         self._retries += 1
         return delay_s
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -97,6 +98,8 @@ def _server(app: App, limits: Limits, ready: Callable[[], None]) -> Any:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                gc.collect()
+                gc.freeze()  # what was loaded stays: to look through it again and again would hold answers up
                 ready()
 
         @contextlib.contextmanager

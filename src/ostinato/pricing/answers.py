@@ -89,9 +89,7 @@ def price_answer(
         names = [("", "")]
     if not names:
         raise ConfigurationError("an answer without a model needs model='provider/model'")
-    if custom is None:
-        names = [name for name in names if _priced(*name)] or names
-    owner, name = names[0]
+    owner, name = names[0] if custom is not None else next((each for each in names if _priced(*each)), names[0])
     stated = stated_pico(owner, _usage(answer)) if custom is None else None
     if stated is not None and not _priced(owner, name):
         return FREE.stated(stated)

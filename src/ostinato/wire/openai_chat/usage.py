@@ -124,6 +124,8 @@ def _first_count(raw: Json, names: tuple[str, ...]) -> int:
 
 
 def _count(value: object) -> int:
+    if type(value) is int:
+        return max(0, value)
     return max(0, int(value)) if isinstance(value, int | float) and isfinite(value) else 0
 
 

@@ -1,0 +1,67 @@
+"""Whole answers on one connection: each in one write, in their order, with the connection kept or closed as asked."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import httpx2
+import pytest
+
+from ostinato.testing.emulator import Emulator
+from tests.gateway.serving import CACHE, Serving, config_for
+
+ASK = "GET /health/liveness HTTP/{version}\r\nhost: localhost\r\n{more}\r\n"
+
+
+def said(gateway: Serving, *asks: str) -> str:
+    """Return all that comes after these requests, sent together, up to the end of the connection."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as client:
+        client.sendall("".join(asks).encode())
+        with client.makefile("rb") as answers:
+            return answers.read().decode()
+
+
+def test_requests_that_come_together_are_answered_in_their_order(gateway: Serving) -> None:
+    body = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "hello"}]})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+    asked = f"{head}content-type: application/json\r\n\r\n{body}"
+    alive = ASK.format(version="1.1", more="")
+    told = said(gateway, asked, alive, asked, ASK.format(version="1.1", more="connection: close\r\n"))
+
+    answers = told.split("HTTP/1.1 200 OK\r\n")[1:]
+
+    assert ["chat.completion" in answer for answer in answers] == [True, False, True, False]
+    assert "x-ostinato-cache: miss" in answers[0]
+    assert "x-ostinato-cache: hit" in answers[2]
+    assert ["connection: close" in answer for answer in answers] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "ask", [ASK.format(version="1.0", more=""), ASK.format(version="1.1", more="connection: close\r\n")]
+)
+def test_a_connection_ends_with_its_answer_when_its_client_wants_that(gateway: Serving, ask: str) -> None:
+    head, _, body = said(gateway, ask).partition("\r\n\r\n")
+
+    assert "connection: close" in head.splitlines()
+    assert f"content-length: {len(body)}" in head.splitlines()
+
+
+def test_a_head_says_how_long_the_answer_would_be_and_ends(gateway: Serving, http: httpx2.Client) -> None:
+    ask = ASK.format(version="1.1", more="connection: close\r\n").replace("GET", "HEAD")
+    head, _, body = said(gateway, ask).partition("\r\n\r\n")
+
+    assert body == ""
+    assert f"content-length: {len(http.get('/health/liveness').content)}" in head.splitlines()
+
+
+def test_a_models_name_cannot_add_a_header(emulator: Emulator) -> None:
+    params = f"{{model: 'openai/*', api_base: '{emulator.base_url}', api_key: k}}"
+    wild = f"  - {{model_name: 'any/*', litellm_params: {params}}}\n"
+    with Serving(config_for(emulator, wild + CACHE)) as serving, httpx2.Client(base_url=serving.url) as http:
+        asked = {"model": "any/x\r\nx-made-up: 1", "messages": [{"role": "user", "content": "hello"}]}
+        answer = http.post("/v1/chat/completions", json=asked)
+
+    assert answer.status_code == 200
+    assert "x-made-up" not in answer.headers
+    assert answer.headers["x-litellm-model-group"] == r"any/x\r\nx-made-up: 1"
