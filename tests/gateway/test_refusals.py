@@ -229,3 +229,16 @@ def test_what_no_vendor_key_is_known_for_is_told(emulator: Emulator) -> None:
 
     assert answer.status_code == 401
     assert "OPENAI_API_KEY" in told("/v1/chat/completions", answer)["message"]
+
+
+def test_a_fault_of_ours_is_told_and_the_connection_stays(
+    gateway: Serving, http: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway.service.router, "plan", None)
+    answer = http.post("/v1/chat/completions", json=ASKED["/v1/chat/completions"])
+    following = http.get("/health/liveness")
+
+    assert answer.status_code == 500
+    assert "the gateway failed" in told("/v1/chat/completions", answer)["message"]
+    assert following.status_code == 200
+    assert answer.extensions["network_stream"] is following.extensions["network_stream"]

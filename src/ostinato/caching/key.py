@@ -53,7 +53,7 @@ _SCHEMA_REGIONS = frozenset(
 """Top-level members in which JSON Schemas stand."""
 _SCHEMA_NAMES = frozenset({"parameters", "input_schema", "schema", "json", "guided_json"})
 _SUBSCHEMA_MAPS = frozenset({"$defs", "definitions", "patternProperties", "dependentSchemas"})
-_TEXT_BLOCKS = frozenset({"text", "input_text", "output_text"})
+_TEXT_BLOCKS = ("text", "input_text", "output_text")
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -148,13 +148,21 @@ def message_digests(messages: Sequence[Any]) -> list[bytes]:
     digests = []
     whose = _whose.get()
     for message in messages:
-        raw = _snapshot_encode(shorten(message))
+        try:
+            raw = _snapshot_encode(shorten(message))
+        except OverflowError:  # a number beyond what msgpack has: there is no telling it apart cheaply
+            digests.append(_digest(message))
+            continue
         digest = _message_digests.get((whose, raw))
         if digest is None:
-            digest = hashlib.sha256(_encode(_normal_message(message))).digest()
+            digest = _digest(message)
             _message_digests.put((whose, raw), digest, len(raw))
         digests.append(digest)
     return digests
+
+
+def _digest(message: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(_encode(_normal_message(message))).digest()
 
 
 def _normal_message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,9 +103,9 @@ class Gateway:
             await exchange.refuse(BadRequestError("the request is nested too deeply"))
         except Exception as error:  # the edge: whatever it is, the client hears that it is ours
             getLogger("ostinato.gateway").exception("call %s failed", exchange.call_id)
-            ours = InternalServerError(f"the gateway failed ({type(error).__name__}); its log says why")
-            await exchange.refuse(ours)
-            if exchange.begun:
+            begun = exchange.begun
+            await exchange.refuse(InternalServerError(f"the gateway failed ({type(error).__name__}); its log says why"))
+            if begun:
                 raise
         finally:
             service.settle(exchange)

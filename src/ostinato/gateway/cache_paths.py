@@ -60,14 +60,14 @@ async def delete(service: Service, exchange: Exchange) -> None:
     Raises: BadRequestError: the body says neither.
     """
     cache = _cache(service, exchange)
-    body = await exchange.json()
-    keys, tags, namespace = body.get("keys"), body.get("tags"), body.get("namespace")
-    if not _texts(keys) and not _texts(tags):
-        raise BadRequestError(f"give keys, or tags: a list of 1 to {MOST_KEYS} texts")
+    body = _only(await exchange.json(), "keys", "tags", "namespace")
+    keys, tags, namespace = _texts(body, "keys"), _texts(body, "tags"), body.get("namespace")
+    if not keys and not tags:
+        raise BadRequestError("give keys, or tags")
     part = cache.part(tenant=exchange.caller.tenant, namespace=_text("namespace", namespace))
     try:
-        deleted = [await part.adelete(key) for key in keys or ()]
-        for tag in tags or ():
+        deleted = [await part.adelete(key) for key in keys]
+        for tag in tags:
             await part.ainvalidate(tag)
     except StoreError as error:
         raise _silent(error) from None
@@ -83,9 +83,12 @@ async def flush(service: Service, exchange: Exchange) -> None:
     """
     cache = _cache(service, exchange)
     raw = await exchange.body()
-    body = object_of(raw) if raw.strip() else {}
+    body = _only(object_of(raw) if raw.strip() else {}, "all", "namespace")
+    everything = body.get("all", False)
+    if not isinstance(everything, bool):
+        raise BadRequestError(f"all must be true or false, not {everything!r:.50}")
     try:
-        if body.get("all") is True:
+        if everything:
             cache.shelf.past.forget(b"")
             forgotten = await cache.store.aclear()
         else:
@@ -96,8 +99,20 @@ async def flush(service: Service, exchange: Exchange) -> None:
     await _reply(exchange, {"status": "success", "forgotten": forgotten})
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and 0 < len(value) <= MOST_KEYS and all(isinstance(item, str) for item in value)
+def _only(body: dict[str, Any], *names: str) -> dict[str, Any]:
+    unknown = sorted(body.keys() - {*names})
+    if unknown:  # what is misspelled must not forget more than was meant
+        raise BadRequestError(f"there is no {unknown[0]!r:.50} here; there are {' and '.join(names)}")
+    return body
+
+
+def _texts(body: dict[str, Any], name: str) -> list[str]:
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > MOST_KEYS or not all(isinstance(item, str) for item in value):
+        raise BadRequestError(f"{name} must be a list of at most {MOST_KEYS} texts")
+    return value
 
 
 def _text(name: str, value: Any) -> str | None:

@@ -82,7 +82,7 @@ def mark_of(asked: Any) -> dict[str, str] | None:
     if asked == "auto":
         return {"type": "ephemeral"}
     ttl = asked.get("ttl") if isinstance(asked, Mapping) and len(asked) == 1 else None
-    if ttl in TTLS:
+    if isinstance(ttl, str) and ttl in TTLS:
         return {"type": "ephemeral", "ttl": ttl}
     raise ConfigurationError(f"prompt_caching is 'auto', or {{'ttl': '5m'}} or {{'ttl': '1h'}}, not {asked!r}")
 
@@ -139,8 +139,9 @@ def _fits(message: Any) -> bool:
     return isinstance(message, Mapping) and (bool(message.get("content")) or bool(message.get("tool_calls")))
 
 
-def _role(message: Any) -> Any:
-    return message.get("role") if isinstance(message, Mapping) else getattr(message, "role", None)
+def _role(message: Any) -> str | None:
+    role = message.get("role") if isinstance(message, Mapping) else getattr(message, "role", None)
+    return role if isinstance(role, str) else None
 
 
 def _is_marked(messages: Sequence[Any], params: Mapping[str, Any]) -> bool:
@@ -166,7 +167,7 @@ def _size(value: Any) -> int:
     if isinstance(value, str):
         return len(value.encode(errors="replace"))
     if isinstance(value, Mapping):
-        if value.get("type") in {"image_url", "file", "input_audio", "image", "document"}:
+        if value.get("type") in ("image_url", "file", "input_audio", "image", "document"):
             return 1_000_000
         return sum(len(str(name)) + 10 + _size(item) for name, item in value.items())
     if isinstance(value, list | tuple):

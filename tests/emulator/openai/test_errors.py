@@ -193,5 +193,5 @@ def test_a_schema_that_has_no_instance_is_an_error_that_says_so(http: httpx2.Cli
     request = {"model": "gpt-4o", "messages": [HI], "response_format": wanted}
     response = http.post(f"{emulator.base_url}/chat/completions", json=request)
 
-    assert response.status_code == 500
+    assert response.status_code == 400
     assert "without end" in response.json()["error"]["message"]

@@ -13,6 +13,8 @@ _DEEP = 4
 """From this depth on only what is required is written, so that recursive schemas end."""
 _BOTTOM = 60
 """A schema that still requires an object at this depth has no finite instance."""
+_MOST = 10_000
+"""Words and values that are written at most: who asks must not choose how long everybody else waits."""
 
 _FORMATS = {
     "date-time": "2026-01-02T03:04:05Z",
@@ -44,12 +46,20 @@ class _Writer:
         self._root = root
         self._seed = seed
         self._count = 0
+        self._left = _MOST
+
+    def _counted(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"the schema requires more than {_MOST} words and values")
 
     def _word(self) -> str:
+        self._counted()
         self._count += 1
         return words(self._seed + self._count.to_bytes(4, "big"), 1)[0]
 
     def value(self, schema: Any, depth: int) -> Any:
+        self._counted()
         if not isinstance(schema, Mapping):
             return self._word()
         if depth > _BOTTOM:

@@ -26,6 +26,8 @@ from ostinato.testing.emulator.prompt_cache import PromptCache
 from ostinato.testing.emulator.script import Reply, Script
 
 _BACKLOG = 512
+_UNREADABLE = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError, RecursionError)
+"""What a body of the wrong shape breaks where it is read. What is read is pure: only the body can be at fault."""
 
 
 class Emulator:
@@ -252,7 +254,10 @@ class Emulator:
             return dialect.error(call, 413), Reply()
         try:
             reply = self._script.take(call)
-            return self._answer_as(dialect, call, reply), reply
+            try:
+                return self._answer_as(dialect, call, reply), reply
+            except _UNREADABLE as exc:
+                return dialect.error(call, 400, f"the emulator cannot read this: {type(exc).__name__}: {exc}"), Reply()
         except Exception as exc:  # noqa: BLE001 - the edge: what cannot be answered must not look like a dead server
             return dialect.error(call, 500, f"the emulator cannot answer this: {type(exc).__name__}: {exc}"), Reply()
 

@@ -59,7 +59,8 @@ def pass_on(body: Json, model: str, headers: Mapping[str, str]) -> Built:
 
     Raises: BadRequestError: it has no messages.
     """
-    if not isinstance(body.get("messages"), list):
+    turns = body.get("messages")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise BadRequestError("messages must be a list of at least one message")
     passed = {name: value for name, value in body.items() if name != "stream"} | {"model": model}
     return Built(PATH, passed, {**VERSION, **headers})
@@ -76,7 +77,7 @@ def _system(system: Any) -> list[Json]:
 def _turn(turn: Json, place: str) -> list[Json]:
     """Return a turn as messages: the results of tools each as one of its own."""
     role, content = turn.get("role"), turn.get("content")
-    if role not in {"user", "assistant", "system"}:
+    if role not in ("user", "assistant", "system"):
         raise BadRequestError(f"{place}.role must be user, assistant or system, not {role!r}")
     if isinstance(content, str):
         return [{"role": role, "content": content}]
@@ -127,7 +128,7 @@ def _result(block: Json, place: str) -> Json:
 def _part(block: Json) -> Json:
     """Return a block as a part of OpenAI's, or as it is where there is none."""
     kind, source = block.get("type"), block.get("source")
-    if kind not in {"image", "document"} or not isinstance(source, dict):
+    if kind not in ("image", "document") or not isinstance(source, dict):
         return block
     beside = {name: value for name, value in block.items() if name not in {"type", "source", "title"}}
     title = {"filename": block["title"]} if isinstance(block.get("title"), str) else {}
@@ -163,8 +164,9 @@ def _params(body: Json) -> Json:
         del params["metadata"]
         if metadata["user_id"] is not None:
             params["user"] = metadata["user_id"]
-    if params.get("service_tier") in _TIERS:
-        params["service_tier"] = _TIERS[params["service_tier"]]
+    tier = params.get("service_tier")
+    if isinstance(tier, str):
+        params["service_tier"] = _TIERS.get(tier, tier)
     return params
 
 
@@ -184,7 +186,7 @@ def _read_choice(params: Json) -> None:
     if choice.get("disable_parallel_tool_use"):
         params["parallel_tool_calls"] = False
     kind = choice.get("type")
-    if kind in _CHOICES:
+    if isinstance(kind, str) and kind in _CHOICES:
         params["tool_choice"] = _CHOICES[kind]
     elif kind == "tool" and isinstance(choice.get("name"), str):
         params["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}

@@ -72,7 +72,7 @@ class _Script:
             if dict.get(message, "function_call"):
                 self._function_id = f"function_call_{index}"
             self._add("assistant", assistant_content(message, self._function_id))
-        elif role in {"system", "developer"}:
+        elif role in ("system", "developer"):
             self._take_system(message, messages[index + 1] if index + 1 < len(messages) else None)
         else:
             raise Flaw(f"must be system, developer, user, assistant or tool, not {role!r}", "role")
@@ -183,7 +183,7 @@ def _own_blocks(message: Json) -> list[Json] | None:
 
 
 def _thinks(blocks: list[Json]) -> bool:
-    return any(block.get("type") in {"thinking", "redacted_thinking"} for block in blocks)
+    return any(block.get("type") in ("thinking", "redacted_thinking") for block in blocks)
 
 
 def _thoughts(message: Json) -> list[Json]:

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 from ostinato.wire.contract import Json
 from ostinato.wire.values import Flaw
 
-UNMARKED = frozenset({"thinking", "redacted_thinking"})
+UNMARKED = ("thinking", "redacted_thinking")
 """Blocks that cannot carry a cache mark."""
 
 _DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)

@@ -16,7 +16,7 @@ from ostinato.wire.anthropic.marks import limit_marks
 from ostinato.wire.anthropic.messages import translate
 from ostinato.wire.anthropic.settings import DEFAULT_MAX_TOKENS, settings
 from ostinato.wire.contract import Built, Call, Json
-from ostinato.wire.values import check_json, extra_body
+from ostinato.wire.values import check_json, extra_body, kind_of
 
 if TYPE_CHECKING:
     from ostinato.providers import Provider
@@ -61,7 +61,16 @@ def _headers(call: Call) -> Mapping[str, str]:
     betas = call.params.get("betas")
     if betas is None:
         return VERSION
-    return {**VERSION, "anthropic-beta": betas if isinstance(betas, str) else ",".join(map(str, betas))}
+    return {**VERSION, "anthropic-beta": ",".join(names_of(betas))}
+
+
+def names_of(betas: Any) -> list[str]:
+    """Return the names of betas, which stand in a list, or in a text with commas between."""
+    if isinstance(betas, str):
+        return betas.split(",")
+    if not isinstance(betas, list | tuple) or not all(isinstance(name, str) for name in betas):
+        raise BadRequestError(f"betas must be a list of names, not {kind_of(betas)}")
+    return list(betas)
 
 
 def streaming(built: Built) -> Built:
@@ -74,7 +83,8 @@ def bypass(body: Json) -> str | None:
     for name in ("mcp_servers", "container"):
         if body.get(name):
             return name
-    for tool in body.get("tools") or ():
+    tools = body.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
         kind = tool.get("type") if isinstance(tool, dict) else None
         if kind is not None and not str(kind).startswith(_CALLERS_TOOLS):
             return f"the vendor runs the tool {kind!r}"

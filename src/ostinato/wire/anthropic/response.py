@@ -89,7 +89,7 @@ def message_of(content: list[Any]) -> Json:
             kind = block["type"]
             if kind == "text":
                 plain = plain and not texts and "tool_calls" not in message and len(block) == 2 and block["text"] != ""
-                texts.append(block["text"])
+                texts.append(_text(block))
             elif kind == "tool_use":
                 call, whole = _tool_call(block)
                 plain = plain and whole
@@ -110,6 +110,13 @@ def message_of(content: list[Any]) -> Json:
         if annotations := _annotations(content):
             message["annotations"] = annotations
     return message
+
+
+def _text(block: Json) -> str:
+    text = block["text"]
+    if type(text) is not str:
+        raise TypeError
+    return text
 
 
 def _tool_call(block: Json) -> tuple[Json, bool]:

@@ -168,7 +168,7 @@ def _set_metadata(body: Json, value: Any, call: Call) -> None:
 
 
 def _set_tier(body: Json, value: Any, call: Call) -> None:
-    if value in _TIERS:
+    if isinstance(value, str) and value in _TIERS:
         body["service_tier"] = _TIERS[value]
     elif not call.drop_params:
         raise unsupported("service_tier", f" {value!r}, only auto and default")
@@ -209,7 +209,8 @@ def _tool(tool: Any, index: int, call: Call) -> Json:
             made["strict"] = True
         beside = {**({"cache_control": function["cache_control"]} if "cache_control" in function else {}), **tool}
     elif tool.get("type") == "custom" and isinstance(custom, dict):
-        if (custom.get("format") or {}).get("type") not in {None, "text"} and not call.drop_params:
+        wanted = custom.get("format")
+        if wanted and not (isinstance(wanted, dict) and wanted.get("type") in (None, "text")) and not call.drop_params:
             raise unsupported(f"tools[{index}].custom.format")
         made = _named(custom)
         made["input_schema"] = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
@@ -250,7 +251,7 @@ def _tool_choice(wish: Any, call: Call) -> Json | None:
         named = wish.get("function") or wish.get("custom") or ({"name": wish.get("name")} if kind is None else None)
         if isinstance(named, dict) and isinstance(named.get("name"), str):
             return {"type": "tool", "name": named["name"]}
-        if kind in {"auto", "any", "tool", "none"}:
+        if kind in ("auto", "any", "tool", "none"):
             return dict(wish)
     if call.drop_params:
         return None

@@ -203,7 +203,7 @@ class _Request:
         self._metadata({"user": value})
 
     def _service_tier(self, value: Any) -> None:
-        if value in _TIERS:
+        if isinstance(value, str) and value in _TIERS:
             self._body["serviceTier"] = {"type": value}
         elif value != "auto":
             self._refuse("service_tier", f" as {value!r}")

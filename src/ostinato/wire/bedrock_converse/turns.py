@@ -62,7 +62,7 @@ def _blocks(message: Json, role: Any, traits: Traits) -> list[Json]:
         return _assistant(message, traits)
     if role == "tool":
         return _tool_result(message)
-    if role not in {"user", "system", "developer"}:
+    if role not in ("user", "system", "developer"):
         raise Flaw(f"is {role!r}; Converse takes system, developer, user, assistant and tool", "role")
     blocks = blocks_of(dict.get(message, "content"))
     if not blocks and role == "user":

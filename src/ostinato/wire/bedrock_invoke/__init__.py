@@ -23,7 +23,7 @@ from ostinato.wire.anthropic import failure, response
 from ostinato.wire.anthropic.chunks import AnthropicTranslator
 from ostinato.wire.anthropic.fold import AnthropicFold
 from ostinato.wire.anthropic.parts import mark_last, text_block
-from ostinato.wire.anthropic.request import body_of
+from ostinato.wire.anthropic.request import body_of, names_of
 from ostinato.wire.anthropic.unfold import METRICS
 from ostinato.wire.anthropic.unfold import unfold as unfold_messages
 from ostinato.wire.bedrock_converse import failure as bedrock
@@ -145,8 +145,8 @@ def _build(call: Call) -> Built:
     _refuse_urls(body)
     head: Json = {"anthropic_version": VERSION}
     if betas:
-        head["anthropic_beta"] = betas[0].split(",") if isinstance(betas[0], str) else list(betas[0])
-    headers = {} if tier in {None, "auto", "default", "standard_only"} else {"x-amzn-bedrock-service-tier": str(tier)}
+        head["anthropic_beta"] = names_of(betas[0])
+    headers = {} if tier in (None, "auto", "default", "standard_only") else {"x-amzn-bedrock-service-tier": str(tier)}
     return Built(f"/model/{quote(call.model, safe='')}/invoke", head | body, headers)
 
 

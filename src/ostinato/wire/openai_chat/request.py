@@ -209,6 +209,8 @@ def _same(one: object, other: object) -> bool:
 def streaming(built: Built) -> Built:
     """Return the same request, asking for a stream with its usage."""
     options = built.body.get("stream_options") or {}
+    if not isinstance(options, dict):
+        raise BadRequestError(f"stream_options must be an object, not {kind_of(options)}")
     return replace(built, body=built.body | {"stream": True, "stream_options": {**options, "include_usage": True}})
 
 
@@ -227,9 +229,10 @@ def bypass(body: Json) -> str | None:
     model = body.get("model")
     if isinstance(model, str) and _SEARCHES.search(model):
         return f"the model {model!r} searches"
-    for tool in body.get("tools") or ():
-        kind = dict.get(tool, "type", "function")
-        if kind not in {"function", "custom"}:
+    tools = body.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        kind = dict.get(tool, "type", "function") if isinstance(tool, dict) else "function"
+        if kind not in ("function", "custom"):
             return f"the vendor runs the tool {kind!r}"
     return _searching(body)
 

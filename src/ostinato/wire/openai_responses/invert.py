@@ -19,7 +19,7 @@ from ostinato.wire.openai_responses.response import message_of
 from ostinato.wire.openai_responses.settings import LOGPROBS
 from ostinato.wire.openai_responses.thoughts import thinking_block
 from ostinato.wire.openai_responses.tools import nested_choice, nested_tool
-from ostinato.wire.values import kind_of
+from ostinato.wire.values import Flaw, kind_of
 
 __all__ = ["Renderer", "pass_on", "read_request", "render", "render_error"]
 
@@ -64,7 +64,7 @@ class _Reader:
         self._answer: list[Json] = []
         self._spoke = False
         self._place = ""
-        self._custom: set[Any] = set()
+        self._custom: set[str] = set()
 
     def take(self, item: Any, place: str) -> None:
         if not isinstance(item, dict):
@@ -73,9 +73,7 @@ class _Reader:
         if kind == "message" and item.get("role") != "assistant":
             self.end_answer()
             self._messages.append(self._words(item, place))
-        elif kind == "function_call_output" or (
-            kind == "custom_tool_call_output" and item.get("call_id") in self._custom
-        ):
+        elif kind == "function_call_output" or (kind == "custom_tool_call_output" and self._called(item)):
             self.end_answer()
             self._messages.append(_result(item, place))
         elif is_item(item):
@@ -84,14 +82,18 @@ class _Reader:
         else:
             self._take_answer(item, kind, place)
 
+    def _called(self, item: Json) -> bool:
+        call_id = item.get("call_id")
+        return isinstance(call_id, str) and call_id in self._custom
+
     def _take_answer(self, item: Json, kind: Any, place: str) -> None:
         """Take an item of the assistant's. Each of its messages begins a message of chat's."""
         if kind == "message" and self._spoke:
             self.end_answer()
         if kind != "reasoning":
             self._spoke = True
-        if kind == "custom_tool_call":
-            self._custom.add(item.get("call_id"))
+        if kind == "custom_tool_call" and isinstance(item.get("call_id"), str):
+            self._custom.add(item["call_id"])
         self._place = self._place or place
         self._answer.append(item)
 
@@ -105,19 +107,19 @@ class _Reader:
         own = [item for item in items if thinking_block(item) is None] if blocks else items
         try:
             message = message_of(own)
-        except APIResponseError:
+            message.pop("annotations", None)
+            if blocks:
+                message["thinking_blocks"] = blocks
+            kept = message.pop("output_items", None)
+            if kept is not None and answer_items(message) != kept:
+                message["output_items"] = kept
+        except (APIResponseError, Flaw):
             raise BadRequestError(f"{place}: an item lacks what its type needs") from None
-        message.pop("annotations", None)
-        if blocks:
-            message["thinking_blocks"] = blocks
-        kept = message.pop("output_items", None)
-        if kept is not None and answer_items(message) != kept:
-            message["output_items"] = kept
         self._messages.append(message)
 
     def _words(self, item: Json, place: str) -> Json:
         role, content = item.get("role"), item.get("content")
-        if role not in {"user", "system", "developer"}:
+        if role not in ("user", "system", "developer"):
             raise BadRequestError(f"{place}.role must be user, system, developer or assistant, not {role!r}")
         if isinstance(content, list):
             content = chat_parts(content)

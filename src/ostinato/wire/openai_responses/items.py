@@ -86,9 +86,9 @@ class _Script:
             items = answer_items(message, self._function_id)
             self._custom.update(item["call_id"] for item in items if item.get("type") == "custom_tool_call")
             self.items += items
-        elif role in {"tool", "function"}:
+        elif role in ("tool", "function"):
             self._take_result(message, role)
-        elif role in {"user", "system", "developer"}:
+        elif role in ("user", "system", "developer"):
             self._take_words(message, role)
         else:
             raise Flaw(f"must be system, developer, user, assistant or tool, not {role!r}", "role")
@@ -145,7 +145,7 @@ def _own_items(message: Json) -> list[Json] | None:
     content = dict.get(message, "content")
     text = said(content) if isinstance(content, list) else content or ""
     named = [dict.get(call, "id") for call in _objects(dict.get(message, "tool_calls"))]
-    if text != text_of(items) or named != [item.get("call_id") for item in items if item.get("type") in CALLS]:
+    if text != text_of(items) or named != [item.get("call_id") for item in items if item.get("type") in (*CALLS,)]:
         return None
     return items
 
@@ -159,9 +159,8 @@ def text_of(items: list[Json]) -> str:
             if isinstance(content, str):
                 texts.append(content)
             else:
-                texts += [
-                    part["text"] for part in _objects(content) if part.get("type") == "output_text" and part.get("text")
-                ]
+                told = [part.get("text") for part in _objects(content) if part.get("type") == "output_text"]
+                texts += [text for text in told if isinstance(text, str)]
     return "".join(texts)
 
 

@@ -41,9 +41,11 @@ def said(parts: list[Any]) -> str:
             texts.append(part)
             continue
         kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(kind, str):
+            raise Flaw("must be a part with a type", index, "content")
         if kind in _THOUGHTS:
             continue
-        text = part.get(_SAYS[kind]) if isinstance(part, dict) and kind in _SAYS else None
+        text = part.get(_SAYS[kind]) if kind in _SAYS else None
         if not isinstance(text, str):
             raise Flaw(
                 f"is {kind!r}, and an answer in the input of the Responses API holds texts alone", index, "content"
@@ -110,7 +112,7 @@ def chat_parts(parts: list[Any]) -> list[Any]:
 
 def _chat_part(part: Json) -> Json:
     kind = part.get("type")
-    if kind in {"input_text", "output_text"} and isinstance(part.get("text"), str):
+    if kind in ("input_text", "output_text") and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"], **_beside(part, "text")}
     if kind == "input_image" and isinstance(part.get("image_url"), str):
         image = {"url": part["image_url"]}

@@ -109,7 +109,7 @@ def bypass(body: Json) -> str | None:
 
 
 def _adds_tools(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("type") in {"additional_tools", "tool_search_output"}
+    return isinstance(item, dict) and item.get("type") in ("additional_tools", "tool_search_output")
 
 
 def _vendors_tool(tools: Any) -> str | None:

@@ -148,7 +148,7 @@ def _set_functions(body: Json, value: Any) -> None:
 
 
 def _set_choice(body: Json, value: Any) -> None:
-    body["tool_choice"] = flat_choice(value)
+    body["tool_choice"] = flat_choice(check_json(value, "tool_choice"))
 
 
 def _set_logprobs(body: Json, value: Any) -> None:
