@@ -44,6 +44,39 @@ def test_a_miss_and_its_hit_say_all_there_is(path: str, http: httpx2.Client) -> 
     assert hit.headers["x-ostinato-saved-cost"] == miss.headers["x-litellm-response-cost"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", MODELS)
+def test_a_miss_passes_on_what_the_vendor_said_of_its_limits_and_a_hit_does_not(
+    path: str, stream: bool, http: httpx2.Client, emulator: Emulator
+) -> None:
+    said = {"set-cookie": "a=b", "x-ratelimit-odd": "\u00fc", "server": "theirs", "x-ratelimit-remaining-tokens": "7"}
+    emulator.script(Reply(headers=said))
+    asked = MODELS[path] | ({"stream": True} if stream and path in STREAMED else {})
+    miss, hit = (http.post(path, json=asked) for _ in range(2))
+    theirs = {name for name in miss.headers if "ratelimit" in name or name.startswith("llm_provider-")}
+
+    assert (
+        miss.headers["x-ratelimit-remaining-tokens"] == miss.headers["llm_provider-x-ratelimit-remaining-tokens"] == "7"
+    )
+    assert miss.headers["request-id"] == miss.headers["x-request-id"] == miss.headers["llm_provider-x-request-id"] != ""
+    assert not theirs & {"x-ratelimit-odd", "llm_provider-set-cookie", "llm_provider-server"}
+    assert "set-cookie" not in miss.headers
+    assert miss.headers.get("server") != "theirs"
+    assert not (theirs | {"request-id", "x-request-id"}) & hit.headers.keys()
+
+
+def test_an_error_has_the_vendors_id_and_no_line_of_its_own(http: httpx2.Client, emulator: Emulator) -> None:
+    emulator.script(Reply(status=400, error="no", headers={"x-request-id": "req_1"}))
+    named = http.post("/v1/chat/completions", json=MODELS["/v1/chat/completions"])
+    forged = {"type": "error", "request_id": "a\r\nset-cookie: b=c", "error": {"type": "x", "message": "y"}}
+    emulator.script(Reply(status=400, raw_body=json.dumps(forged)))
+    split = http.post("/v1/messages", json=MODELS["/v1/messages"])
+
+    assert named.headers["x-request-id"] == named.headers["request-id"] == "req_1"
+    assert split.status_code == 400
+    assert not {"set-cookie", "request-id"} & split.headers.keys()
+
+
 @pytest.mark.parametrize("path", STREAMED)
 def test_a_streamed_miss_has_no_cost_and_its_usage_does(path: str, http: httpx2.Client) -> None:
     asked = {**MODELS[path], "stream": True}

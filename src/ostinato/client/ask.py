@@ -127,6 +127,8 @@ class Told(msgspec.Struct):
     provider: str = ""
     model: str = ""
     """The name that was asked for."""
+    said: Mapping[str, str] = {}
+    """The headers of the vendor's answer that this call alone brought about."""
 
     on_counted: Callable[[], None] | None = None
     """Called when it is known what an answer took whose reader has left. It is not known yet while `awaited`."""

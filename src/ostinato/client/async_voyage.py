@@ -20,7 +20,6 @@ from ostinato.client.streams import AsyncStream, Reading
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
-from ostinato.wire.openai_chat.failure import request_id
 
 if TYPE_CHECKING:
     import asyncio
@@ -199,7 +198,7 @@ class AsyncVoyage:
     async def _open_stream(self, flight: Flight, token: int) -> None:
         request = self._request
         opened = await self._client.transport.open(request.outgoing(stream=True))
-        request.answer_id = request_id(opened.headers)
+        request.hear(opened.headers)
         try:
             first = await anext(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
             if request.streams(opened.status, opened.headers, first):

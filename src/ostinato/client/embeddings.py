@@ -50,6 +50,8 @@ class EmbeddingCall:
         self._address = Address(route.found, params, api_base=settings.api_base, api_key=settings.api_key)
         self._params = params
         self.inputs = listed(settings.messages)
+        self.asked: Request
+        """The request that was made last."""
         self.whole = self.request(self.inputs)
         """The request for everything, which is also what is validated."""
         self.binding = binding
@@ -62,7 +64,7 @@ class EmbeddingCall:
     def request(self, inputs: list[Any]) -> Request:
         """Return the request for these inputs."""
         settings = self._settings
-        return Request(
+        self.asked = Request(
             self._route,
             self._address,
             build_embeddings(self._route.name, inputs, self._params),
@@ -72,6 +74,7 @@ class EmbeddingCall:
             extra_headers=self._extra_headers,
             extra_query=self._extra_query,
         )
+        return self.asked
 
     def _seat_inputs(self, cache: Cache, policy: Policy) -> None:
         scope, wire = key_scope(cache, policy, self.whole), item_wire(self._route.wire)

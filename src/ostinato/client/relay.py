@@ -114,6 +114,8 @@ class Relay:
         form = replace(form, way=self._way(ask.dialect, asked))
         told = Told("miss", stream=ask.stream, deployment=asked.id, model=ask.alias.name)
         told.provider = request.route.provider.name
+        if ride.founder:
+            told.said = request.said
         self._explain(told, ride, policy)
         if ask.stream:
             teller = teller_of(answer.wire, form, told, request.pricer, ride=ride)
@@ -156,6 +158,7 @@ class Relay:
         answer = await self._client._embedded(call)
         told = Told("bypass", _encode(answer), miss="bypass", deployment=deployment.id, model=ask.alias.name)
         told.provider = route.provider.name
+        told.said = call.asked.said
         if binding is not None:
             seats = [place.ride.seat for place in call.places if place.ride.seat is not None]
             told.cache = "hit" if answer.cache_hit else "miss"

@@ -51,6 +51,7 @@ class Request:
         "pricer",
         "retries",
         "route",
+        "said",
         "sent_headers",
         "timeouts",
     )
@@ -82,6 +83,8 @@ class Request:
         self.extra_query = {**address.query, **_mapping("extra_query", extra_query)}
         self.answer_id: str | None = None
         """The vendor's id for the answer that it is giving."""
+        self.said: Mapping[str, str] = {}
+        """The headers of that answer, names in lower case."""
         self.sent_headers: Mapping[str, str] = {}
         """What was sent last: a vendor may repeat what is secret in it."""
 
@@ -110,7 +113,7 @@ class Request:
         Raises: AuthenticationError: no key is known.
         """
         wire = self.route.wire
-        self.answer_id = None
+        self.answer_id, self.said = None, {}
         built = wire.streaming(self.built) if stream else self.built
         url = self.address.base_url + built.path + self.query
         body = _encode(built.body)
@@ -136,12 +139,16 @@ class Request:
         """Return the seconds to wait before trying again after the `attempt`-th try, or None to give up."""
         return retry_delay(error, attempt - 1, self.retries, random.random)
 
+    def hear(self, headers: Mapping[str, str]) -> None:
+        """Note what the vendor says beside its answer."""
+        self.answer_id, self.said = request_id(headers), headers
+
     def land(self, flight: Flight, token: int, answered: Answered) -> None:
         """Land a flight with a whole answer.
 
         Raises: APIError: the answer is an error, or not of this wire.
         """
-        self.answer_id = request_id(answered.headers)
+        self.hear(answered.headers)
         if shows():
             show_answer(answered.status, answered.headers, answered.body, self.hidden)
         raw = answered.body.removeprefix(BOM)

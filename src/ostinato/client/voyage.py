@@ -18,7 +18,6 @@ from ostinato.client.streams import Reading, Stream
 from ostinato.client.verbose import show_answer, show_events, shows
 from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
-from ostinato.wire.openai_chat.failure import request_id
 
 if TYPE_CHECKING:
     from ostinato.client.request import Request
@@ -175,7 +174,7 @@ class Voyage:
     def _open_stream(self, flight: Flight, token: int) -> None:
         request = self._request
         opened = self._client.transport.open(request.outgoing(stream=True))
-        request.answer_id = request_id(opened.headers)
+        request.hear(opened.headers)
         try:
             first = next(opened, b"") if "json" in opened.headers.get("content-type", "") else b""
             if request.streams(opened.status, opened.headers, first):

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ostinato.gateway.admin import decimal
+from ostinato.wire.openai_chat.failure import request_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ostinato.client.ask import Told
     from ostinato.errors import OstinatoError
+
+_LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
+_PLAIN = re.compile("[ -~]{1,256}")
+_IDS = ("x-request-id", "request-id")
+"""What the clients of OpenAI and of Anthropic read."""
 
 Pair = tuple[bytes, bytes]
 Pairs = list[Pair]
@@ -29,11 +38,26 @@ def told_headers(call_id: str, told: Told) -> Pairs:
     call = call_id.encode()
     pairs = [(b"x-ostinato-call-id", call), (b"x-litellm-call-id", call)]
     pairs += _lasting(told.cache, told.key, told.paid_pico, told.saved_pico, told.miss, told.deployment, told.model)
+    if told.said:
+        pairs += _passed(told.said)
     if told.age_s is not None:
         pairs.append((b"age", b"%d" % told.age_s))
         if told.ttl_s is not None:
             pairs.append((b"x-ostinato-cache-ttl", b"%d" % math.ceil(told.ttl_s)))
     return pairs
+
+
+def _passed(said: Mapping[str, str]) -> Pairs:
+    """Return what a vendor said of its limits and of the call: as it is, and as clients of LiteLLM's proxy read it.
+
+    Nothing else of it is passed on: a cookie or a connection is between the vendor and the gateway.
+    """
+    kept = {name: value for name, value in said.items() if name.startswith(_LIMITS) and _PLAIN.fullmatch(value)}
+    answer_id = request_id(said)
+    if answer_id is not None and _PLAIN.fullmatch(answer_id):
+        kept |= dict.fromkeys(_IDS, answer_id)
+    plain = [(name.encode(), value.encode()) for name, value in kept.items()]
+    return plain + [(b"llm_provider-" + name, value) for name, value in plain]
 
 
 @lru_cache(4096)
@@ -72,6 +96,8 @@ def plain_headers(call_id: str) -> Pairs:
 def error_headers(call_id: str, error: OstinatoError) -> Pairs:
     """Return the headers of an error."""
     pairs = plain_headers(call_id)
+    if error.request_id is not None and _PLAIN.fullmatch(error.request_id):
+        pairs += [(name.encode(), error.request_id.encode()) for name in _IDS]
     if error.retry_after is not None:
         pairs.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
     allowed = getattr(error, "allowed", None)
