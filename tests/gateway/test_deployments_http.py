@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +16,7 @@ import pytest
 from ostinato.gateway.config import read
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client.calls import until
+from tests.gateway.served import serving
 from tests.gateway.serving import Serving
 
 CHAT = "/v1/chat/completions"
@@ -223,3 +226,44 @@ def test_a_name_that_points_elsewhere_does_not_answer_for_what_it_was() -> None:
         assert before.status_code == after.status_code == 200
         assert after.headers["x-ostinato-cache"] == "miss"
         assert at.paid == [1, 1]
+
+
+def test_after_a_reload_nothing_is_answered_with_what_a_name_was(tmp_path: Path) -> None:
+    """By SIGHUP, over an entry on disk, in every dialect, streamed and not, and for embeddings."""
+    with Emulator() as old, Emulator() as new:
+        config = tmp_path / "config.yaml"
+
+        def point_at(emulator: Emulator) -> None:
+            where = f'api_key: any, api_base: "{emulator.base_url}"'
+            config.write_text(f"""
+model_list:
+  - {{model_name: m, params: {{model: openai/gpt-4o, {where}}}}}
+  - {{model_name: e, params: {{model: openai/text-embedding-3-small, {where}}}}}
+cache: {{type: disk, cache_path_root: "{tmp_path / "cache"}"}}
+""")
+
+        point_at(old)
+        with serving(config, 1, "ostinato.gateway.endpoints:build_app") as served:
+            before = ask_everything(served.url)
+            point_at(new)
+            served.tell(signal.SIGHUP)
+            served.logged("read the configuration anew")
+            paid_before = len(old.paid_calls)
+            after = [told for _ in range(2) for told in ask_everything(served.url)]
+
+        assert {status for status, _ in before + after} == {200}
+        assert {cache for _, cache in before} == {cache for _, cache in after} == {"hit", "miss"}
+        assert len(old.paid_calls) == paid_before == len(new.paid_calls)
+
+
+def ask_everything(url: str) -> list[tuple[int, str]]:
+    """Ask the same in every way, on a connection of its own. Return the statuses, and what the cache did."""
+    messages = [{"role": "user", "content": "hello"}]
+    asked: list[tuple[str, dict[str, Any]]] = [("embeddings", {"model": "e", "input": "hello"})]
+    for stream in (False, True):
+        said = {"model": "m", "max_tokens": 30, "messages": messages, "stream": stream}
+        asked += [("chat/completions", said), ("messages", said)]
+        asked.append(("responses", {"model": "m", "max_output_tokens": 30, "input": "hello", "stream": stream}))
+    with httpx2.Client(base_url=f"{url}/v1", timeout=30) as http:
+        answers = [http.post(path, json=body) for path, body in asked]
+    return [(answer.status_code, answer.headers["x-ostinato-cache"]) for answer in answers]
