@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import threading
@@ -12,16 +11,12 @@ from typing import Any
 
 import pytest
 
-import ostinato
-from ostinato import Cache
 from ostinato.caching.stores.redis import RedisStore
 from ostinato.caching.stores.redis_node import FAILURES
 from ostinato.caching.stores.redis_settings import read_settings
 from ostinato.errors import StoreError
 from ostinato.testing.clock import ManualClock
-from ostinato.testing.emulator import Emulator
 from ostinato.testing.store_face import Face, Kind, key_of
-from ostinato.testing.store_suite import nothing
 from tests.stores.redis_cases import TIMEOUT_MS, fails, left, opened, stored
 from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
@@ -312,29 +307,3 @@ def test_whatever_a_credential_provider_raises_is_a_store_s_error(kind: Kind, se
         with pytest.raises(StoreError, match="LookupError") as raised:
             face.get(key_of("k"))
         assert "lily" not in str(raised.value)
-
-
-def test_every_call_is_answered_whatever_becomes_of_the_server(
-    server: RedisServer, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "any")
-    monkeypatch.setenv("OPENAI_BASE_URL", emulator.base_url)
-
-    def ask(number: int) -> str:
-        messages = [{"role": "user", "content": f"number {number}"}]
-        if number % 2:
-            stream = ostinato.completion("openai/gpt-4o", messages, stream=True, cache=cache)
-            return "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
-        answer = asyncio.run(ostinato.acompletion("openai/gpt-4o", messages, cache=cache))
-        return str(answer.choices[0].message.content)
-
-    with Cache.redis(server.url, timeout_ms=TIMEOUT_MS) as cache:
-        for change in (nothing, server.stop, server.start, server.freeze, server.thaw, server.restart):
-            change()
-            assert all(ask(number).startswith("Answer") for number in range(6))
-        counters = cache.stats()
-
-        assert counters["store_errors"] > 0
-        assert counters["hits"] + counters["misses"] > 0
-        wait_until(lambda: not fails(cache.flush))
-        assert counters["store"]["dropped"] == 0

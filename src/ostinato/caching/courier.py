@@ -96,11 +96,11 @@ class Courier:
 
     def _tell(self, told: list[tuple[Load, Report]], unwanted: list[Report]) -> Sequence[Heard | StoreError]:
         """Return what the store says to each report, and take note of how it does."""
-        reports = [*(self._sealed(report) for _, report in told), *unwanted]
         try:
-            heard = self._leases.tell(reports)
+            # Sealing asks the store for its data key, and may fail as well.
+            heard = self._leases.tell([*(self._sealed(report) for _, report in told), *unwanted])
         except StoreError as error:
-            heard = [error] * len(reports)
+            heard = [error] * (len(told) + len(unwanted))
         failure = next((word for word in heard if isinstance(word, StoreError)), None)
         if failure is None:
             self._failures = 0

@@ -95,7 +95,8 @@ class Ride:
         if seat is not None and seat.policy.replay:
             raise seat.missed()
         flight, reader = self._board()
-        if reads and self.founder and not isinstance(flight, LeasedFlight):
+        failing = seat is not None and seat.failing
+        if reads and self.founder and not isinstance(flight, LeasedFlight) and not failing:
             # Another flight may have landed between the look-up and the claim.
             entry = yield _LOOK_AGAIN
             if entry is not None:
@@ -106,6 +107,8 @@ class Ride:
     def refresh(self) -> Generator[Step, Any, Entry | Flight] | None:
         """Claim the flight that asks anew for a stale entry. Return its steps, or None when somebody is at it."""
         self.anew = True
+        if self.seat is not None:
+            self.seat.spared = False
         flight, reader = self._board()
         if not self.founder:
             self.leave()

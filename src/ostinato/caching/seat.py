@@ -33,12 +33,14 @@ class Seat:
         "alone",
         "cache",
         "data_key",
+        "failing",
         "kind",
         "miss",
         "model",
         "parts",
         "policy",
         "request",
+        "spared",
         "store_key",
         "tags",
         "wire",
@@ -53,6 +55,10 @@ class Seat:
         self.model = model
         self.alone = False
         """Whether other processes may ask for the same in another wire: then none follows another."""
+        self.spared = False
+        """Whether this call has found nothing just now, so that its next look can be spared."""
+        self.failing = False
+        """Whether the store failed this call, which asks it nothing more then: a call waits for one deadline."""
         self.parts: Parts = []
         """The request in normal form, to be told apart by in replay mode."""
         self.request: Json | None = None
@@ -77,7 +83,7 @@ class Seat:
     @property
     def shares(self) -> bool:
         """Whether this call may lead for other processes, and follow them."""
-        return self.policy.read and self.policy.write and not self.alone
+        return self.policy.read and self.policy.write and not self.alone and not self.failing
 
     def claim(self, *, anew: bool, again: bool) -> Standing:
         """Return the entry that answers, the lead, somebody's live stream, or None: the store is failing.
@@ -97,29 +103,53 @@ class Seat:
 
     def recall(self, *, again: bool = False) -> Entry | None:
         """Return the entry that answers, or None. `again`: this call has looked before."""
-        shelf = self.cache.shelf
-        if self.prepares:
+        shelf, errors = self.cache.shelf, self.cache.counters.store_errors
+        if self.prepares and not self.failing:
             self.tags = shelf.hold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
-            self.data_key = shelf.ready(self.store_key[:8])
+            self.data_key = shelf.ready(self.store_key[:8]) if self._is_held() else None
+            self.failing = not self._is_ready()
         if not self.policy.read:
             return None
-        entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
-        if entry is None:
-            self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
-        return entry
+        entry = None
+        if not self.spared and not self.failing:
+            entry = shelf.recall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
+        return self._looked(entry, errors)
 
     async def arecall(self, *, again: bool = False) -> Entry | None:
         """Return the entry that answers, or None. `again`: this call has looked before."""
-        shelf = self.cache.shelf
-        if self.prepares:
+        shelf, errors = self.cache.shelf, self.cache.counters.store_errors
+        if self.prepares and not self.failing:
             self.tags = await shelf.ahold(self.store_key[:8], self.policy.tags) if self.policy.tags else None
-            self.data_key = await shelf.aready(self.store_key[:8])
+            self.data_key = await shelf.aready(self.store_key[:8]) if self._is_held() else None
+            self.failing = not self._is_ready()
         if not self.policy.read:
             return None
-        entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
+        entry = None
+        if not self.spared and not self.failing:
+            entry = await shelf.arecall(self.store_key, self.kind, self.policy.max_age_s, counts_miss=not again)
+        return self._looked(entry, errors)
+
+    def found_nothing(self, errors: int) -> None:
+        """Take note that this call was looked up just now, when the store had met `errors`: that is not done again.
+
+        Where it has met more since, it is taken for failing; that another call met one does no harm.
+        """
+        self.spared = True
+        self.failing = self.cache.counters.store_errors != errors
+
+    def _looked(self, entry: Entry | None, errors: int) -> Entry | None:
+        self.spared = False
         if entry is None:
-            self.miss = shelf._why_missed(self.store_key, self.policy.max_age_s)
+            self.failing = self.failing or self.cache.counters.store_errors != errors
+            self.miss = self.cache.shelf._why_missed(self.store_key, self.policy.max_age_s)
         return entry
+
+    def _is_held(self) -> bool:
+        return self.tags is not None or not self.policy.tags
+
+    def _is_ready(self) -> bool:
+        """Return whether there is all that the answer is to be stored with."""
+        return self._is_held() and (self.data_key is not None or self.cache.shelf.seal is None)
 
     def is_stale(self, entry: Entry) -> bool:
         """Return whether `entry` answers, but is to be asked anew."""
@@ -146,7 +176,7 @@ class Seat:
 
         Under a `lease` it is stored if this process still leads.
         """
-        if self.policy.tags and self.tags is None:
+        if self.prepares and not self._is_ready():
             return  # what could not be tagged could not be invalidated; the store's failure is counted
         meta: dict[str, Any] = {}
         if self.parts and not self.cache.store.process_local:

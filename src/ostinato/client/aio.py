@@ -76,16 +76,16 @@ class AsyncClient(Core):
         **params: Any,
     ) -> Completion | AsyncStream:
         """Return the model's answer, as `Client.completion` does; with `stream=True` an `AsyncStream`."""
-        entry = route = raw = None
-        binding = self._bind(caching, cache)
-        if binding is not None:
+        entry = route = raw = errors = None
+        if (binding := self._bind(caching, cache)) is not None:
             known, route, raw = self._recognise(binding, (model, api_base, drop_params, sample_index), messages, params)
             if known is not None:
+                errors = binding[0].counters.store_errors
                 shelf, max_age_s = binding[0].shelf, binding[1].max_age_s
                 entry = (
-                    shelf.recall(known, "chat", max_age_s, counts_miss=False)  # spares a coroutine
+                    shelf.recall(known, "chat", max_age_s)  # spares a coroutine
                     if shelf.store.instant
-                    else await shelf.arecall(known, "chat", max_age_s, counts_miss=False)
+                    else await shelf.arecall(known, "chat", max_age_s)
                 )
             if entry is not None and (binding[1].soft_ttl_s is None or not is_stale(entry, binding)):
                 return replay(entry, route, params) if stream else completion_of(entry, route, params)
@@ -101,7 +101,7 @@ class AsyncClient(Core):
             num_retries=num_retries,
             drop_params=drop_params,
         )
-        ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        ride, request = self._embark(settings, route or self._route(model), binding, raw, errors)
         if entry is not None:
             self.refresh(ride, request)
             return replay(entry, request.route, params) if stream else completion_of(entry, request.route, params)

@@ -133,8 +133,12 @@ class Core:
         route: Route,
         binding: tuple[Cache, Policy] | None,
         raw: bytes | None,
+        errors: int | None = None,
     ) -> tuple[Ride, Request]:
-        """Build the request and seat it in its cache."""
+        """Build the request and seat it in its cache.
+
+        `errors` is how many the store had met when the call, seen before, was looked up and not found.
+        """
         params = dict(settings.params)
         pricer = route.priced_by(params)  # first: prices that are none are told before anything is paid
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
@@ -157,6 +161,8 @@ class Core:
         seat = None
         if binding is not None:
             seat = self._seat(settings, request, binding, raw)
+        if seat is not None and errors is not None:
+            seat.found_nothing(errors)
         cache = binding[0] if seat is not None and binding is not None else None
         ride = Ride(route.wire, cache=cache, seat=seat, streams=settings.stream, retry_delay=request.retry_delay)
         return ride, request

@@ -95,10 +95,10 @@ class Client(Core):
             ConfigurationError, UnsupportedParamsError: a wrong setting or parameter; nothing was sent.
             APIError: the vendor, or the way to it, failed; see `ostinato.errors`.
         """
-        entry = route = raw = None
-        binding = self._bind(caching, cache)
-        if binding is not None:
-            entry, route, raw = self._recall(binding, (model, api_base, drop_params, sample_index), messages, params)
+        entry = route = raw = errors = None
+        if (binding := self._bind(caching, cache)) is not None:
+            asked = (model, api_base, drop_params, sample_index)
+            entry, route, raw, errors = self._recall(binding, asked, messages, params)
             if entry is not None and (binding[1].soft_ttl_s is None or not is_stale(entry, binding)):
                 return replay(entry, route, params) if stream else completion_of(entry, route, params)
         settings = Settings(
@@ -113,7 +113,7 @@ class Client(Core):
             num_retries=num_retries,
             drop_params=drop_params,
         )
-        ride, request = self._embark(settings, route or self._route(model), binding, raw)
+        ride, request = self._embark(settings, route or self._route(model), binding, raw, errors)
         if entry is not None:
             self.refresh(ride, request)
             return replay(entry, request.route, params) if stream else completion_of(entry, request.route, params)
@@ -172,12 +172,13 @@ class Client(Core):
 
     def _recall(
         self, binding: tuple[Cache, Policy], settings: tuple[Any, ...], messages: Any, params: Json
-    ) -> tuple[Entry | None, Route, bytes | None]:
-        """Return the entry that answers a call seen before, or None; and what `_recognise` found beside."""
+    ) -> tuple[Entry | None, Route, bytes | None, int | None]:
+        """Return the entry that answers a call seen before, or None; what `_recognise` found; and the errors before."""
         known, route, raw = self._recognise(binding, settings, messages, params)
         if known is None:
-            return None, route, raw
-        return binding[0].shelf.recall(known, "chat", binding[1].max_age_s, counts_miss=False), route, raw
+            return None, route, raw, None
+        cache, errors = binding[0], binding[0].counters.store_errors
+        return cache.shelf.recall(known, "chat", binding[1].max_age_s), route, raw, errors
 
     def _ask(self, request: Request) -> Json:
         """Return the body of the vendor's answer."""

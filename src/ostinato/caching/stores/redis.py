@@ -39,7 +39,7 @@ class RedisStore:
     does not answer, up to 64 MB wait. What waits is written at the interpreter's exit, by `flush` and by `close`.
 
     Every question to a server has `timeout_ms`, opening its connection included. After three failures in a row
-    a breaker refuses for it, until a probe behind the callers is answered: every 0.5 to 5 s, when there is a call.
+    a breaker refuses for it, until a probe behind the callers is answered: once a second, when there is a call.
 
     With `near_bytes`, that much of what was found lately is answered from memory, for one second at most after
     another process changed it: see `Near`.
