@@ -168,9 +168,7 @@ class Message(Record):
     def content(self) -> str | None:
         """The text; where the vendor sent a list of parts, their text joined, and an object as its JSON."""
         value: Any = dict.get(self, "content")
-        if type(value) is list:
-            return _joined(value)
-        return msgspec.json.encode(value).decode() if type(value) is dict else value
+        return value if type(value) is str else text_of(value)
 
     @content.setter
     def content(self, value: object) -> None:
@@ -194,6 +192,13 @@ class Delta(Message):
     """What a chunk adds to a message."""
 
     __slots__ = ()
+
+
+def text_of(content: Any) -> Any:
+    """Return the content of a message as text: of a list of parts their text joined, of an object its JSON."""
+    if isinstance(content, list):
+        return _joined(content)
+    return msgspec.json.encode(content).decode() if isinstance(content, dict) else content
 
 
 def _joined(parts: list[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -128,6 +129,26 @@ def test_answer_that_is_none_is_a_clear_error_and_not_stored(
     with Cache.memory() as cache, pytest.raises(APIResponseError):
         ask(MODEL, HELLO, num_retries=0, stream=stream)
 
+    assert cache.stats()["stored"] == 0
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "anthropic/claude-sonnet-4-5", "openai/responses/gpt-4o"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_answer_with_members_of_no_known_type_is_an_error_of_the_vendors(
+    model: str, stream: bool, ask: Callable[..., Any], emulator: Emulator
+) -> None:
+    body: dict[str, Any] = {"type": [1], "stop_reason": [1], "status": [1], "finish_reason": [1], "index": [1]}
+    body |= {"choices": [{"delta": [1], "message": [1]}], "content": [], "output": []}
+    emulator.script(Reply(raw_events=(json.dumps(body),)) if stream else Reply(raw_body=json.dumps(body)))
+    settings = {"api_base": emulator.anthropic_url, "api_key": "k"} if model.startswith("anthropic") else {}
+    with Cache.memory() as cache:
+        try:
+            answer = ask(model, HELLO, stream=stream, num_retries=0, **settings)
+            told = [choice.finish_reason for chunk in answer for choice in chunk.choices] if stream else answer.choices
+        except APIResponseError as error:
+            told = error.provider
+
+    assert told
     assert cache.stats()["stored"] == 0
 
 

@@ -55,6 +55,33 @@ def test_events_come_as_the_vendor_sends_them(path: str, http: httpx2.Client, em
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("body", [b'{"id": "x"}', b"[1]", b"no JSON"])
+def test_a_vendor_that_answers_a_stream_with_something_else_is_a_plain_error(
+    body: bytes, path: str, emulator: Emulator
+) -> None:
+    emulator.script(Reply(raw_body=body, headers={"content-type": "application/json"}), times=None)
+    config = config_for(emulator, "router_settings: {num_retries: 0}")
+    with Serving(config) as gateway, httpx2.Client(base_url=gateway.url) as http:
+        streamed = http.post(path, json=PATHS[path])
+        whole = http.post(path, json={**PATHS[path], "stream": False})
+
+    assert (streamed.status_code, streamed.headers["content-type"]) == (502, "application/json")
+    assert (whole.status_code, whole.json()["error"].keys()) == (502, streamed.json()["error"].keys())
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_stream_of_events_that_are_of_no_wire_ends_with_an_error(path: str, emulator: Emulator) -> None:
+    odd = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": [1]}], "type": [2], "index": {}}
+    emulator.script(Reply(raw_events=(json.dumps(odd),) * 2), times=None)
+    config = config_for(emulator, "router_settings: {num_retries: 0}")
+    with Serving(config) as gateway, httpx2.Client(base_url=gateway.url) as http:
+        answer = http.post(path, json=PATHS[path])
+
+    assert "error" in answer.text
+    assert "[DONE]" not in answer.text
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_client_that_leaves_a_stream_frees_its_upstream_call(
     path: str, http: httpx2.Client, emulator: Emulator
 ) -> None:

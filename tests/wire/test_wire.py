@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import sys
+from typing import Any
 
 import pytest
 
 from ostinato.errors import ConfigurationError
+from ostinato.records import Chunk
 from ostinato.wire import WIRES, find_wire
 from ostinato.wire.contract import Wire
+from ostinato.wire.dialects import find_dialect
 
 
 @pytest.mark.parametrize("name", WIRES)
@@ -21,3 +25,20 @@ def test_a_wire_is_found_by_its_name_and_is_the_same_each_time(name: str) -> Non
 def test_an_unknown_wire_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match=r"'os'.*openai_chat"):
         find_wire("os")
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai_responses", "completions"])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [([{"type": "text", "text": 'a"b'}, {"type": "thinking", "thinking": []}], 'a\\"b'), ({"a": 1}, r"{\"a\":1}")],
+)
+def test_content_that_is_no_text_is_told_as_text_in_every_dialect(name: str, content: Any, text: str) -> None:
+    dialect = find_dialect(name)
+    choice = {"index": 0, "finish_reason": "stop"}
+    said = {"id": "c", "model": "m", "choices": [{**choice, "message": {"role": "assistant", "content": content}}]}
+    whole = dialect.render(find_wire("openai_chat").parse(said))
+    renderer = dialect.renderer()
+    events = renderer.feed(Chunk({"id": "c", "choices": [{**choice, "delta": {"content": content}}]}))
+
+    assert text in json.dumps(whole, separators=(",", ":"))
+    assert text in json.dumps([*events, *renderer.end()], separators=(",", ":"))

@@ -352,7 +352,11 @@ class Flight:
 
     def _land_folded(self) -> bool:
         """Land with what the events fold to, if that is a whole answer."""
-        whole = self._tape.whole
+        try:
+            whole = self._tape.whole
+        except APIResponseError as error:
+            self._fail(error)
+            return True
         if whole is not None:
             self._land(_encode(whole[0]), *whole)
         return whole is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ostinato.errors import APIResponseError
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     from ostinato.errors import APIError
@@ -45,12 +46,15 @@ class Tape:
             raise APIResponseError(f"an event of the stream is no JSON: {exc}") from exc
         if type(event) is not dict:
             raise APIResponseError(f"an event of the stream is no JSON object but a {type(event).__name__}")
-        error = self._wire.event_error(event)
-        if error is not None:
-            return error
-        if self._fold is None:
-            self._fold = self._wire.fold()
-        self._fold.feed(event)
+        try:
+            error = self._wire.event_error(event)
+            if error is not None:
+                return error
+            if self._fold is None:
+                self._fold = self._wire.fold()
+            self._fold.feed(event)
+        except MISSHAPEN as exc:
+            raise misshapen(exc) from exc
         self._fresh[len(self.log)] = event
         self.log.append(raw)
         return None
@@ -62,7 +66,13 @@ class Tape:
 
     @property
     def whole(self) -> tuple[Json, Cuts] | None:
-        """The body that the events fold to, and how it was cut; None while the answer is not complete."""
+        """The body that the events fold to, and how it was cut; None while the answer is not complete.
+
+        Raises: APIResponseError: they fold to none.
+        """
         if self._fold is None or not self._fold.complete:
             return None
-        return self._fold.body(), self._fold.cuts()
+        try:
+            return self._fold.body(), self._fold.cuts()
+        except MISSHAPEN as exc:
+            raise misshapen(exc) from exc

@@ -18,8 +18,9 @@ from ostinato.client.address import Address
 from ostinato.client.request import Request, build_chat, chat_parts, chosen_key, key_scope
 from ostinato.client.route import Route
 from ostinato.client.verbose import show_hit
-from ostinato.errors import ConfigurationError, ReplayMissError, warn
+from ostinato.errors import ConfigurationError, OstinatoError, ReplayMissError, warn
 from ostinato.providers import find_model
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     from ostinato.caching.flight import Flight
@@ -235,7 +236,12 @@ def name(completion: Completion, route: Route, body_bytes: bytes) -> None:
 def landed_completion(flight: Flight, request: Request, ride: Ride) -> Completion:
     """Return the answer that just landed as a Completion of the caller's own."""
     route = request.route
-    completion = route.wire.parse(flight.body(), flight.headers)
+    try:
+        completion = route.wire.parse(flight.body(), flight.headers)
+    except (OstinatoError, *MISSHAPEN) as exc:
+        error = exc if isinstance(exc, OstinatoError) else misshapen(exc)
+        request.sign(error)
+        raise error from exc
     if route.names:
         name(completion, route, flight.body_bytes)
     completion._cache_key = None if ride.seat is None else ride.seat.key

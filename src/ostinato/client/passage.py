@@ -12,7 +12,8 @@ from ostinato.client.ask import Told
 from ostinato.client.async_voyage import AsyncVoyage
 from ostinato.client.guess import guessed
 from ostinato.client.source import keep_until_done, running_loop, unfolded
-from ostinato.errors import OstinatoError
+from ostinato.errors import APIResponseError, OstinatoError
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
@@ -98,7 +99,10 @@ class Passage(AsyncVoyage):
         return answer
 
     async def depart(self) -> Entry | Flight:
-        """Carry the ride out up to the first event, so that what fails before it fails here."""
+        """Carry the ride out up to the first event, so that what fails before it fails here.
+
+        Raises: OstinatoError: there is no answer, or a whole one that is not of its wire's shape.
+        """
         try:
             step = next(self._steps)
             while not isinstance(step, Events):
@@ -151,10 +155,14 @@ class Passage(AsyncVoyage):
             self._waiting = told
 
     def _count(self, told: Told, flight: Flight) -> None:
-        if flight.body_bytes:
-            completion = flight.wire.parse(flight.body(), flight.headers)
-        else:
-            completion = guessed(self._body, self._request.route.name, flight.wire, self._came)
+        model = self._request.route.name
+        try:
+            if flight.body_bytes:
+                completion = flight.wire.parse(flight.body(), flight.headers)
+            else:
+                completion = guessed(self._body, model, flight.wire, self._came)
+        except (APIResponseError, *MISSHAPEN):  # who left is charged for the prompt at least
+            completion = guessed(self._body, model, flight.wire, ())
         told.count(self._request.pricer, completion, free=False)
 
     async def _finish(self) -> None:
@@ -206,6 +214,8 @@ class Passage(AsyncVoyage):
             yield teller.end()
         except OstinatoError as error:
             yield teller.fail(error)
+        except MISSHAPEN as exc:
+            yield teller.fail(misshapen(exc))
 
     async def _batches(self) -> AsyncIterator[Events]:
         step = self._pending

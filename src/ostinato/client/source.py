@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ostinato.errors import APIConnectionError
 from ostinato.wire import eventstream, sse
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,8 +33,11 @@ def unfolded(flight: Flight) -> Iterator[Event]:
     Raises: APIResponseError: it is no answer.
     """
     wire = flight.wire
-    wire.parse(flight.body(), flight.headers)
-    return wire.unfold(flight.body(), flight.cuts, flight.headers)
+    try:
+        wire.parse(flight.body(), flight.headers)
+        return wire.unfold(flight.body(), flight.cuts, flight.headers)
+    except MISSHAPEN as exc:
+        raise misshapen(exc) from exc
 
 
 class Framing:

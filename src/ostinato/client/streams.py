@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from typing import TYPE_CHECKING, Any, Self
 
 from ostinato.records import Chunk
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     from ostinato.caching.flow import Ride
@@ -59,11 +60,17 @@ class Reading:
 
     def chunks(self, event: Event) -> list[Chunk]:
         """Return the chunks of an event that the caller sees."""
-        return self._shown(self._translator.feed(event))
+        try:
+            return self._shown(self._translator.feed(event))
+        except MISSHAPEN as exc:
+            raise misshapen(exc) from exc
 
     def last_chunks(self) -> list[Chunk]:
         """Return what is due after the last event."""
-        return self._shown(self._translator.end())
+        try:
+            return self._shown(self._translator.end())
+        except MISSHAPEN as exc:
+            raise misshapen(exc) from exc
 
     def _shown(self, chunks: list[Chunk]) -> list[Chunk]:
         for chunk in chunks:

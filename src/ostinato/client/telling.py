@@ -19,6 +19,7 @@ from ostinato.errors import (
 from ostinato.pricing.names import dollars
 from ostinato.records import Answer, Completion, Usage
 from ostinato.wire import find_wire
+from ostinato.wire.contract import MISSHAPEN, misshapen
 
 if TYPE_CHECKING:
     from ostinato.caching.flight import Flight
@@ -147,7 +148,7 @@ def status_of(error: OstinatoError) -> int:
     """Return the HTTP status that says what an error says."""
     if isinstance(error, Timeout) and "status_code" not in vars(error):
         return 504
-    if error.status_code is not None:
+    if error.status_code is not None and error.status_code >= 400:
         return error.status_code
     if isinstance(error, (APIResponseError, APIConnectionError)):
         return 502
@@ -184,13 +185,19 @@ def tell_entry(entry: Entry, form: Form, told: Told) -> None:
 
 
 def tell_flight(flight: Flight, form: Form, told: Told, request: Request, *, free: bool) -> None:
-    """Fill `told` with what is sent of an answer that landed whole, and with what it cost."""
+    """Fill `told` with what is sent of an answer that landed whole, and with what it cost.
+
+    Raises: APIResponseError: it is not of its wire's shape.
+    """
     wire, dialect = flight.wire, form.dialect
-    completion = wire.parse(flight.body(), flight.headers)
-    if request.route.names:
-        name(completion, request.route, flight.body_bytes)
-    told.count(request.pricer, completion, free=free)
-    told.body = flight.body_bytes if wire.name == dialect.name else _encode(dialect.render(completion))
+    try:
+        completion = wire.parse(flight.body(), flight.headers)
+        if request.route.names:
+            name(completion, request.route, flight.body_bytes)
+        told.count(request.pricer, completion, free=free)
+        told.body = flight.body_bytes if wire.name == dialect.name else _encode(dialect.render(completion))
+    except MISSHAPEN as exc:
+        raise misshapen(exc) from exc
 
 
 def teller_of(

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from ostinato.errors import APIResponseError
+
 if TYPE_CHECKING:
     from ostinato.errors import APIError
     from ostinato.providers import Provider
@@ -29,6 +31,15 @@ Event = dict[str, Any]
 """One decoded event of a vendor's stream. `[DONE]` and comments never get this far."""
 Cuts = list[Any]
 """How a stream was cut, in the terms of its wire: JSON values only. Opaque to everybody else."""
+
+
+MISSHAPEN = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
+"""What a wire breaks with where a vendor's answer is not of its shape: it is pure, so only by what it is given."""
+
+
+def misshapen(broke: Exception) -> APIResponseError:
+    """Return the error that says that an answer is not of its wire's shape."""
+    return APIResponseError(f"the answer is not of the shape that it must have: {broke!r}")
 
 
 class Call(msgspec.Struct, frozen=True):

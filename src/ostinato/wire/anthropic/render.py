@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ostinato.errors import OstinatoError
-from ostinato.records import Chunk, Completion
+from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.anthropic.messages import assistant_content
 from ostinato.wire.anthropic.response import FINISH
 from ostinato.wire.contract import Event, Json
@@ -63,7 +63,7 @@ def content_of(message: Json) -> list[Json]:
     try:
         said = assistant_content(message)
     except Flaw:
-        said = str(dict.get(message, "content") or "")
+        said = str(text_of(dict.get(message, "content")) or "")
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
     blocks = [block for block in blocks if block != {"type": "text", "text": ""}]
     reasoning = dict.get(message, "reasoning_content") or dict.get(message, "reasoning")
@@ -176,7 +176,7 @@ class Renderer:
             events += self._add("thinking", {"thinking": "", "signature": ""}, "thinking", reasoning)
         for block in dict.get(delta, "thinking_blocks") or ():
             events += self._sign(block)
-        text = dict.get(delta, "content") or dict.get(delta, "refusal")
+        text = text_of(dict.get(delta, "content")) or dict.get(delta, "refusal")
         if isinstance(text, str) and text:
             events += self._add("text", {"text": ""}, "text", text)
         for call in dict.get(delta, "tool_calls") or ():

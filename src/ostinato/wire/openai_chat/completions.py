@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ostinato.errors import BadRequestError, OstinatoError
-from ostinato.records import Chunk, Completion
+from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.contract import Call, Event, Json
 from ostinato.wire.openai_responses.render import render_error
 from ostinato.wire.values import kind_of
@@ -45,14 +45,15 @@ def render(completion: Completion) -> Json:
     """Return an answer as the body of a text completion."""
     body = {name: value for name, value in dict.items(completion) if name in _KEPT}
     choices = dict.get(completion, "choices") or ()
-    told = [_choice(choice, (dict.get(choice, "message") or {}).get("content")) for choice in choices]
+    told = [_choice(choice, "message") for choice in choices]
     return body | {"object": "text_completion", "choices": told}
 
 
 _KEPT = frozenset({"id", "created", "model", "system_fingerprint", "usage"})
 
 
-def _choice(choice: Json, text: Any) -> Json:
+def _choice(choice: Json, member: str) -> Json:
+    text = text_of((dict.get(choice, member) or {}).get("content"))
     return {
         "index": dict.get(choice, "index") or 0,
         "text": text if isinstance(text, str) else "",
@@ -69,7 +70,7 @@ class Renderer:
     def feed(self, chunk: Chunk) -> list[Event]:
         """Return the event that a chunk makes; none for one that says nothing."""
         choices = dict.get(chunk, "choices") or ()
-        told = [_choice(choice, (dict.get(choice, "delta") or {}).get("content")) for choice in choices]
+        told = [_choice(choice, "delta") for choice in choices]
         if not dict.get(chunk, "usage") and not any(item["text"] or item["finish_reason"] for item in told):
             return []
         body = {name: value for name, value in dict.items(chunk) if name in _KEPT}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ostinato.errors import OstinatoError
-from ostinato.records import Chunk, Completion
+from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.contract import Event, Json
 from ostinato.wire.openai_responses.items import CALLS
 from ostinato.wire.openai_responses.thoughts import reasoning_item
@@ -94,11 +94,8 @@ _MESSAGE = {"type": "message", "role": "assistant"}
 
 
 def _text(message: Json) -> str:
-    content = dict.get(message, "content")
-    if isinstance(content, list):
-        texts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "".join([text for text in texts if isinstance(text, str)])
-    return content or ""
+    text = text_of(dict.get(message, "content"))
+    return text if isinstance(text, str) else ""
 
 
 def _reasoning(name: str, text: str) -> Json:
