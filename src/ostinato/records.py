@@ -178,8 +178,7 @@ class Message(Record):
     def content_parts(self) -> list[Any]:
         """The parts as the vendor sent them; a plain text is one text part, no content none."""
         value = dict.get(self, "content")
-        plain = [] if value is None else [{"type": "text", "text": value}]
-        return value if type(value) is list else plain
+        return value if type(value) is list else [] if value is None else [{"type": "text", "text": value}]
 
     def __getitem__(self, name: str) -> Any:
         return self.content if name == "content" and "content" in self else super().__getitem__(name)
@@ -197,12 +196,8 @@ class Delta(Message):
 def text_of(content: Any) -> Any:
     """Return the content of a message as text: of a list of parts their text joined, of an object its JSON."""
     if isinstance(content, list):
-        return _joined(content)
+        return "".join(part["text"] for part in content if isinstance(part, dict) and type(part.get("text")) is str)
     return msgspec.json.encode(content).decode() if isinstance(content, dict) else content
-
-
-def _joined(parts: list[Any]) -> str:
-    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 class Choice(Record):

@@ -66,13 +66,10 @@ class Tape:
 
     @property
     def whole(self) -> tuple[Json, Cuts] | None:
-        """The body that the events fold to, and how it was cut; None while the answer is not complete.
-
-        Raises: APIResponseError: they fold to none.
-        """
+        """The body that the events fold to, and how it was cut; None while the answer is not complete, or is none."""
         if self._fold is None or not self._fold.complete:
             return None
         try:
             return self._fold.body(), self._fold.cuts()
-        except MISSHAPEN as exc:
-            raise misshapen(exc) from exc
+        except (APIResponseError, *MISSHAPEN):
+            return None
