@@ -18,6 +18,7 @@ from ostinato import (
     RateLimitError,
     UnsupportedParamsError,
     completion,
+    embedding,
 )
 from ostinato.testing.emulator import Emulator, Reply
 from tests.client.calls import HELLO, MODEL
@@ -174,6 +175,17 @@ def test_unknown_parameter_of_the_vendor_itself_is_refused_and_named(monkeypatch
     monkeypatch.delenv("OPENAI_BASE_URL")
     with pytest.raises(UnsupportedParamsError, match=r"top_k.*extra_body"):
         completion(MODEL, HELLO, top_k=5)
+
+
+@pytest.mark.parametrize("name", ["base_url", "custom_llm_provider", "request_timeout", "max_retries", "ttl"])
+def test_a_setting_by_another_librarys_name_is_never_sent(
+    name: str, ask: Callable[..., Any], emulator: Emulator
+) -> None:
+    for call in (ask, lambda *args, **kwargs: embedding("openai/text-embedding-3-small", "x", **kwargs)):
+        with pytest.raises(ConfigurationError, match=f"{name} is no parameter of a model; here it is"):
+            call(MODEL, HELLO, **{name: "http://127.0.0.1:9"})
+    assert not emulator.calls
+    ask(MODEL, HELLO, **{name: None})
 
 
 def test_unknown_parameter_is_sent_to_a_server_of_ones_own(emulator: Emulator) -> None:

@@ -16,7 +16,7 @@ from ostinato.caching.key import Memo, request_key, snapshot
 from ostinato.caching.seat import Seat
 from ostinato.client.address import Address
 from ostinato.client.request import Request, build_chat, chat_parts, chosen_key, key_scope
-from ostinato.client.route import Route
+from ostinato.client.route import Route, refuse_settings
 from ostinato.client.verbose import show_hit
 from ostinato.errors import ConfigurationError, OstinatoError, ReplayMissError, warn
 from ostinato.providers import find_model
@@ -141,6 +141,7 @@ class Core:
         `errors` is how many the store had met when the call, seen before, was looked up and not found.
         """
         params = dict(settings.params)
+        refuse_settings(params)
         pricer = route.priced_by(params)  # first: prices that are none are told before anything is paid
         extra_headers, extra_query = params.pop("extra_headers", None), params.pop("extra_query", None)
         if not settings.stream:
@@ -172,6 +173,7 @@ class Core:
         """Take a call for embeddings apart into its inputs."""
         from ostinato.client.embeddings import EmbeddingCall  # loaded when first used: chat does without
 
+        refuse_settings(settings.params)
         route = self._route(settings.model)
         if binding is not None and not (binding[0].caches("embedding") or binding[1].replay):
             binding = None

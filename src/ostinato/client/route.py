@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ostinato.client.address import VERSION_ENV, Environment
+from ostinato.errors import ConfigurationError
 from ostinato.wire import find_wire
 from ostinato.wire.usage import counted
 
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
     Pricer = Callable[[Answer], Cost | None]
 
 _NOT_SENT = frozenset({"prompt_caching", "cache_control_injection_points", "cache_seed"})
+
+_ELSEWHERE = {
+    "base_url": "api_base=",
+    "cache_key": "cache.get_cache_key",
+    "custom_llm_provider": "'provider/name' as the model",
+    "headers": "extra_headers=",
+    "max_retries": "num_retries=",
+    "mock_response": "ostinato.testing.emulator",
+    "request_timeout": "timeout=",
+    "ttl": "cache={'ttl': ...}",
+}
+"""Settings by the names that other libraries give them, and what they are here: to a vendor they mean nothing."""
+
+
+def refuse_settings(params: Mapping[str, Any]) -> None:
+    """Refuse settings that would be sent to the vendor as parameters of the model.
+
+    Raises: ConfigurationError: there is one.
+    """
+    for name in _ELSEWHERE.keys() & params.keys():
+        if params[name] is not None:
+            raise ConfigurationError(f"{name} is no parameter of a model; here it is {_ELSEWHERE[name]}")
 
 
 def is_ours(name: str) -> bool:
