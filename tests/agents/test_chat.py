@@ -244,6 +244,17 @@ def test_conversation_is_printed_in_autogen_s_words(chat: Chat, emulator: Emulat
     )
 
 
+def test_results_of_tools_are_printed_as_autogen_prints_them(capsys: Any) -> None:
+    first, second = speakers("first", "second")
+    results = [{"tool_call_id": f"t{number}", "role": "tool", "content": str(number)} for number in (1, 2)]
+    first.send({"role": "tool", "content": "1\n\n2", "tool_responses": results}, second, request_reply=False)
+
+    rule = "-" * 80
+    head = "***** Response from calling tool (t{}) *****"
+    told = [f"first (to second):\n\n{head.format(n)}\n{n}\n{'*' * len(head.format(n))}\n\n{rule}\n" for n in (1, 2)]
+    assert capsys.readouterr().out == "first (to second):\n\n" + "".join(told)
+
+
 def test_silent_chat_prints_nothing(chat: Chat, capsys: Any) -> None:
     asker = UserProxyAgent("asker", human_input_mode="TERMINATE", max_consecutive_auto_reply=3)
     chat(asker, AssistantAgent("assistant", llm_config={**LLM, "stream": True}), message="count", max_turns=2)

@@ -37,21 +37,25 @@ def show_note(agent: Agent, note: str) -> None:
 
 
 def show_received(agent: Agent, sender: Agent, message: Mapping[str, Any], *, silent: bool = False) -> None:
-    """Print a message that `agent` got from `sender`."""
+    """Print a message that `agent` got from `sender`; of several results of tools each as a message of its own."""
     stream = stream_of(agent, silent=silent)
     if stream is not SILENCE:
-        stream.print(f"{sender.name} (to {agent.name}):\n", flush=True)
-        for line in _lines(message):
+        for line in _told(f"{sender.name} (to {agent.name}):\n", message):
             stream.print(line, flush=True)
-        stream.print(f"\n{RULE}", flush=True)
+
+
+def _told(head: str, message: Mapping[str, Any]) -> Iterable[str]:
+    responses = message.get("tool_responses") or ()
+    yield head
+    for response in responses:
+        yield from _told(head, response)
+    if not (responses and message.get("role") == "tool"):
+        yield from _lines(message)
+        yield f"\n{RULE}"
 
 
 def _lines(message: Mapping[str, Any]) -> Iterable[str]:
-    for response in message.get("tool_responses") or ():
-        yield from _lines(response)
     role = message.get("role")
-    if role == "tool" and message.get("tool_responses"):
-        return
     if role in {"function", "tool"}:
         name = message.get("name" if role == "function" else "tool_call_id", "No id found")
         head = f"***** Response from calling {role} ({name}) *****"
