@@ -33,7 +33,10 @@ CREATE TABLE IF NOT EXISTS grants (
 )
 
 _SPENT = "SELECT amount FROM spent WHERE key_id = ? AND kind = ? AND span = ?"
-_GRANTED = "SELECT SUM(amount) FROM grants WHERE key_id = ? AND kind = ? AND span = ? AND worker <> ? AND at > ?"
+_GRANTED = """
+SELECT COALESCE(SUM(amount), 0), COUNT(*) FROM grants
+WHERE key_id = ? AND kind = ? AND span = ? AND worker <> ? AND at > ?
+"""
 _SPEND = """
 INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     amount = CASE WHEN span = excluded.span THEN amount + excluded.amount
@@ -78,9 +81,8 @@ class FileVault:
         with self._quick.transaction() as connection:
             row = connection.execute(_SPENT, limit).fetchone()
             others = connection.execute(_GRANTED, (*limit, ask.worker, ask.at - GRANT_LIFE_S)).fetchone()
-            free = ask.bound - ask.owed - (0 if row is None else row[0]) - (others[0] or 0)
-            left: int = min(free, ask.most)
-            if left < ask.least:
+            left = ask.granted(0 if row is None else row[0], *others)
+            if left is None:
                 return None
             connection.execute(_KEEP, (*limit, ask.worker, left + ask.owed, ask.at))
         return left

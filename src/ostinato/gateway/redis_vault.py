@@ -29,7 +29,7 @@ from ostinato.caching.stores.redis_refusal import refusal
 from ostinato.caching.stores.redis_servers import open_servers
 from ostinato.caching.stores.redis_settings import Settings
 from ostinato.errors import StoreError, warn
-from ostinato.gateway.vault import GRANT_LIFE_S, Ask, Batch, Keys
+from ostinato.gateway.vault import GRANT_LIFE_S, GRANTS, Ask, Batch, Keys
 from ostinato.ledger.book import MOST_MODELS, OTHER, Part, checked_parts, grouped
 from ostinato.ledger.line import Account, Sum
 
@@ -59,21 +59,27 @@ redis.call('HSET', KEYS[1], ARGV[1], string.sub(kept, 1, 32) .. ARGV[2], '#', AR
 return 1
 """
 
-# Keys: what is spent, what is granted. Arguments: the id, the process, the bound, what it owes, the least and the
-# most that it asks for, the time, that of the oldest grant that counts, and the milliseconds that one lives.
+# `Ask.granted`, where it is one step with what it depends on. Keys: what is spent, what is granted. Arguments: the id,
+# the process, the bound, what it owes, what it has, the least that it asks for, the time, that of the oldest grant that
+# counts, the milliseconds that one lives, and `GRANTS`.
 GRANT = """
-local free = tonumber(ARGV[3]) - tonumber(ARGV[4]) - tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
-local granted = redis.call('HGETALL', KEYS[2])
+local bound, owed, left = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local least, grants = tonumber(ARGV[6]), tonumber(ARGV[10])
+local free = bound - owed - tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
+local workers, granted = 0, redis.call('HGETALL', KEYS[2])
 for index = 1, #granted, 2 do
   local amount, at = string.match(granted[index + 1], '^(%S+) (%S+)$')
   if granted[index] ~= ARGV[2] then
-    if tonumber(at) > tonumber(ARGV[8]) then free = free - tonumber(amount)
+    if tonumber(at) > tonumber(ARGV[8]) then
+      free = free - tonumber(amount)
+      workers = workers + 1
     else redis.call('HDEL', KEYS[2], granted[index]) end
   end
 end
-local left = math.min(free, tonumber(ARGV[6]))
-if left < tonumber(ARGV[5]) then return false end
-redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', left + tonumber(ARGV[4])) .. ' ' .. ARGV[7])
+local part = math.floor(bound / math.max(grants, math.floor(grants / 2) * (1 + workers)))
+left = math.min(free, math.max(left + part, least))
+if left < least then return false end
+redis.call('HSET', KEYS[2], ARGV[2], string.format('%.0f', left + owed) .. ' ' .. ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[9])
 return string.format('%.0f', left)
 """
@@ -143,9 +149,9 @@ class RedisVault:
 
     def grant(self, ask: Ask) -> int | None:
         names = self._names_of(ask.limit.key_id, ask.limit.kind, ask.limit.span)
-        amounts = (ask.bound, ask.owed, ask.least, ask.most)
+        amounts = (ask.bound, ask.owed, ask.left, ask.least)
         times = (repr(ask.at), repr(ask.at - GRANT_LIFE_S), _GRANT_MS)
-        left = self._ask("EVAL", GRANT, 2, *names, ask.limit.key_id, ask.worker, *amounts, *times)
+        left = self._ask("EVAL", GRANT, 2, *names, ask.limit.key_id, ask.worker, *amounts, *times, GRANTS)
         return None if left is None else int(left)
 
     def settle(self, batch: Batch, *, patient: bool = False) -> None:

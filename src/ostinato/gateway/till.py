@@ -1,10 +1,10 @@
 """Budgets, limits and the ledger of one process of a gateway, settled with the other processes.
 
 What a key may still spend is kept in the vault that all processes share. A process takes a small part of it at a
-time (a *grant*) and spends that from memory, so a hit asks nobody. A grant is a two-hundredth of the limit, or
-what one call is expected to cost if that is more: so far may the sum of all processes be off. What a process
-that died had granted is free again after `GRANT_LIFE_S`. While the vault cannot be asked, each process counts the
-calls and tokens of a minute by itself, and spends of a budget what it has.
+time (a *grant*) and spends that from memory, so a hit asks nobody. A grant is a two-hundredth of the limit, less
+where more than two share it, or what one call is expected to cost if that is more: so far may each process be off.
+What a process that died had granted is free again after `GRANT_LIFE_S`. While the vault cannot be asked, each process
+counts the calls and tokens of a minute by itself, and spends of a budget what it has.
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ MOST_USUAL = 4096
 MOST_SUMS = 10_000
 """Accounts that wait to be written, for as long as they cannot be; calls beyond are summed without their model."""
 BATCH = 400
-"""Accounts that are written at once."""
-GRANTS = 200
-"""The part of a limit that a process takes at once is one over this."""
+"""Accounts, and limits, that are written at once."""
 
 
 class KeyBudgetError(BudgetExceededError):
@@ -268,11 +266,14 @@ class Till:
                 del self._purses[name]
             if idle or purse.is_due(now):
                 taken.append(purse.settled(keeping=not idle, now=now))
-        sums, self._sums = iter(self._sums.items()), {}
-        while (part := dict(islice(sums, BATCH))) or taken:
+        accounts, self._sums = iter(self._sums.items()), {}
+        limits = iter(taken)
+        while True:
+            part, sums = list(islice(limits, BATCH)), dict(islice(accounts, BATCH))
+            if not (part or sums):
+                return
             self._batches += 1
-            self._waiting.append(Batch(self._worker, self._batches, now, taken, part))
-            taken = []
+            self._waiting.append(Batch(self._worker, self._batches, now, part, sums))
 
     def _purse(self, limit: Limit, bound: int, now: float) -> Purse:
         name = limit.key_id, limit.kind
@@ -287,13 +288,13 @@ class Till:
 
     def _grant(self, purse: Purse, wanted: int, now: float) -> bool:
         """Take more of the limit for `purse`. Return whether it now has what is wanted."""
-        # A part of the limit more, or as much as the calls on their way and this one are expected to take.
-        least = purse.held + wanted
+        least = purse.held + wanted  # what the calls on their way and this one are expected to take
         if now < purse.dry_until and least >= purse.dry_for:
             return False
-        most = max(max(purse.left, 0) + purse.bound // GRANTS, least)
         try:
-            left = self._asked(Ask(purse.limit, self._worker, purse.bound, purse.unsettled, least, most, now))
+            left = self._asked(
+                Ask(purse.limit, self._worker, purse.bound, purse.unsettled, max(purse.left, 0), least, now)
+            )
         except StoreError:
             if purse.limit.kind == "budget":
                 raise

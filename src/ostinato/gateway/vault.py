@@ -13,6 +13,9 @@ from ostinato.ledger.line import Account, Sum
 GRANT_LIFE_S = 60.0
 """A grant that was not renewed for so long is a dead process's, and free again."""
 
+GRANTS = 200
+"""A grant is the limit over this; less where more than two share it, so that all together have about a hundredth."""
+
 Kind = Literal["budget", "calls", "tokens"]
 
 
@@ -26,7 +29,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a process asks to have of a limit, in all: as much as is free up to `most`, and no less than `least`."""
+    """What a process asks of a limit: a part of it beside what it has, in all no less than `least`."""
 
     limit: Limit
     worker: str
@@ -35,9 +38,17 @@ class Ask(msgspec.Struct, frozen=True):
     """The whole of the limit."""
     owed: int
     """What it spent and has not settled."""
+    left: int
+    """What it has, and has not spent."""
     least: int
-    most: int
     at: float
+
+    def granted(self, spent: int, others: int, workers: int) -> int | None:
+        """Return what it is to have, where others have so much and are so many; None: not enough is free."""
+        free = self.bound - self.owed - spent - others
+        part = self.bound // max(GRANTS, GRANTS // 2 * (1 + workers))
+        left = min(free, max(self.left + part, self.least))
+        return None if left < self.least else left
 
 
 class Taken(msgspec.Struct, frozen=True):
