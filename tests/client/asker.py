@@ -1,8 +1,8 @@
 """A process that asks: `python -m tests.client.asker '{"type": "disk", …}'`, told on stdin, answering on stdout.
 
-A line `{"question": "…", "calls": 50, "asynchronous": false}` makes so many identical streamed calls at once. It
-answers with a line of what each of them got; before that, with one when all are on their way, and one for each
-that begins.
+A line `{"question": "…", "calls": 50, "asynchronous": false, "streams": true}` makes so many identical calls at
+once. It answers with a line of what each of them got; before that, with one when all are on their way, and one for
+each stream that begins.
 """
 
 from __future__ import annotations
@@ -39,14 +39,21 @@ class Got:
                 say({"began": True})
             self.pieces.append(chunk.choices[0].delta.content)
 
+    def take_whole(self, answer: Any) -> None:
+        self.pieces.append(answer.choices[0].message.content)
+        self.cost = answer.cost
+
     def as_json(self) -> dict[str, Any]:
         return {"text": "".join(self.pieces), "first_at": self.first_at, "error": self.error, "cost": self.cost}
 
 
-def call(cache: Cache, question: str) -> dict[str, Any]:
+def call(cache: Cache, question: str, *, streams: bool) -> dict[str, Any]:
     got = Got()
     try:
-        with completion(**asked(question), cache=cache) as stream:
+        if not streams:
+            got.take_whole(completion(**asked(question), cache=cache))
+            return got.as_json()
+        with completion(**asked(question), stream=True, cache=cache) as stream:
             for chunk in stream:
                 got.take(chunk)
             got.cost = stream.cost
@@ -55,10 +62,13 @@ def call(cache: Cache, question: str) -> dict[str, Any]:
     return got.as_json()
 
 
-async def acall(cache: Cache, question: str) -> dict[str, Any]:
+async def acall(cache: Cache, question: str, *, streams: bool) -> dict[str, Any]:
     got = Got()
     try:
-        async with await acompletion(**asked(question), cache=cache) as stream:
+        if not streams:
+            got.take_whole(await acompletion(**asked(question), cache=cache))
+            return got.as_json()
+        async with await acompletion(**asked(question), stream=True, cache=cache) as stream:
             async for chunk in stream:
                 got.take(chunk)
             got.cost = stream.cost
@@ -73,14 +83,12 @@ def asked(question: str) -> dict[str, Any]:
     return {
         "model": "openai/gpt-4o",
         "messages": messages,
-        "stream": True,
         "user": str(os.getpid()),
-        "stream_options": {"include_usage": True},
         "num_retries": 0,
     }
 
 
-def ask(cache: Cache, question: str, calls: int, *, asynchronous: bool) -> list[dict[str, Any]]:
+def ask(cache: Cache, question: str, calls: int, *, asynchronous: bool, streams: bool) -> list[dict[str, Any]]:
     before = cache.stats()["joins"]
     on_the_way = threading.Event()
 
@@ -93,16 +101,16 @@ def ask(cache: Cache, question: str, calls: int, *, asynchronous: bool) -> list[
     teller.start()
     try:
         if asynchronous:
-            return asyncio.run(gathered(cache, question, calls))
+            return asyncio.run(gathered(cache, question, calls, streams=streams))
         with ThreadPoolExecutor(calls) as pool:
-            return list(pool.map(lambda _: call(cache, question), range(calls)))
+            return list(pool.map(lambda _: call(cache, question, streams=streams), range(calls)))
     finally:
         on_the_way.set()
         teller.join()
 
 
-async def gathered(cache: Cache, question: str, calls: int) -> list[dict[str, Any]]:
-    return list(await asyncio.gather(*(acall(cache, question) for _ in range(calls))))
+async def gathered(cache: Cache, question: str, calls: int, *, streams: bool) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*(acall(cache, question, streams=streams) for _ in range(calls))))
 
 
 def say(value: Any) -> None:
@@ -117,8 +125,7 @@ def main() -> None:
         say({"ready": ostinato.__name__})
         for line in sys.stdin:
             wanted = json.loads(line)
-            got = ask(cache, wanted["question"], wanted["calls"], asynchronous=wanted["asynchronous"])
-            say({"got": got, "stats": cache.stats()["store_errors"]})
+            say({"got": ask(cache, **wanted)})
 
 
 if __name__ == "__main__":

@@ -50,10 +50,10 @@ class Asker:
             self._heard |= json.loads(line)
         return self._heard.pop(name)
 
-    def asks(self, question: str, *, calls: int = 1, asynchronous: bool = False) -> None:
+    def asks(self, question: str, *, calls: int = 1, asynchronous: bool = False, streams: bool = True) -> None:
         assert self.process.stdin is not None
         self._heard.clear()
-        wanted = {"question": question, "calls": calls, "asynchronous": asynchronous}
+        wanted = {"question": question, "calls": calls, "asynchronous": asynchronous, "streams": streams}
         self.process.stdin.write(json.dumps(wanted) + "\n")
         self.process.stdin.flush()
 

@@ -33,8 +33,9 @@ def joined(cache: Cache, count: int) -> Callable[[], bool]:
     return lambda: bool(cache.stats()["joins"] == count)
 
 
-def ask_whole(cache: Cache) -> str:
-    return str(completion(MODEL, HELLO, cache=cache).choices[0].message.content)
+def ask_whole(cache: Cache, question: str = "hello") -> str:
+    messages = [{"role": "user", "content": question}]
+    return str(completion(MODEL, messages, cache=cache).choices[0].message.content)
 
 
 def ask_stream(cache: Cache) -> str:

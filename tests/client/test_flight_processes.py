@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
         return {"type": "disk", "cache_path_root": str(tmp_path), "lease_s": LEASE_S}
     if request.param == "cosmos":
         place = request.getfixturevalue("cosmos").connection_string
-        return {"type": "cosmos_db", "connection_string": place, "lease_s": 4 * LEASE_S, "timeout_ms": 5000}
+        return {"type": "cosmos_db", "connection_string": place, "lease_s": 4 * LEASE_S, "timeout_ms": 3000}
     return redis_settings(request.getfixturevalue("redis"))
 
 
@@ -71,7 +72,9 @@ def test_four_processes_with_fifty_calls_each_pay_once(
     assert sorted(one["cost"] > 0 for one in got) == [*[False] * 199, True]
 
 
-@pytest.mark.parametrize(("settings", "frozen_at"), [("disk", "middle"), ("redis", "head")], indirect=["settings"])
+@pytest.mark.parametrize(
+    ("settings", "frozen_at"), [("disk", "middle"), ("redis", "head"), ("cosmos", "middle")], indirect=["settings"]
+)
 def test_a_frozen_leader_is_taken_over_and_answers_its_own_reader_when_it_wakes(
     frozen_at: str, emulator: Emulator, settings: dict[str, Any], gate: threading.Event
 ) -> None:
@@ -102,20 +105,46 @@ def test_a_frozen_leader_is_taken_over_and_answers_its_own_reader_when_it_wakes(
         assert stored["text"] != "one two"
 
 
-@pytest.mark.parametrize("lost_at", ["head", "middle"])
+def ways_to_lose() -> list[Any]:
+    """Return every way to lose a server: a few for each run, all for the long one."""
+    few = {
+        ("redis", "stop", "middle", "streamed", False),
+        ("redis", "freeze", "head", "whole", True),
+        ("cosmos", "freeze", "middle", "streamed", True),
+    }
+    ways = []
+    for kind, how, lost_at, form, asynchronous in itertools.product(
+        ("redis", "cosmos"), ("stop", "freeze"), ("head", "middle"), ("streamed", "whole"), (False, True)
+    ):
+        if (lost_at, form) != ("middle", "whole"):
+            way = (kind, how, lost_at, form, asynchronous)
+            name = f"{kind}, {how}, {lost_at}, {form}, {'tasks' if asynchronous else 'threads'}"
+            ways.append(pytest.param(*way, id=name, marks=[] if way in few else pytest.mark.soak))
+    return ways
+
+
+@pytest.mark.parametrize(("settings", "how", "lost_at", "form", "asynchronous"), ways_to_lose(), indirect=["settings"])
 def test_a_server_that_is_lost_in_mid_flight_leaves_every_process_its_own_answer(
-    lost_at: str, emulator: Emulator, redis: RedisServer, gate: threading.Event
+    how: str,
+    lost_at: str,
+    form: str,
+    asynchronous: bool,
+    emulator: Emulator,
+    settings: dict[str, Any],
+    request: pytest.FixtureRequest,
+    gate: threading.Event,
 ) -> None:
+    server = request.getfixturevalue("cosmos" if settings["type"] == "cosmos_db" else "redis")
     emulator.script(Reply(pieces=("one ", "two"), gates={0 if lost_at == "head" else 2: gate}))
     emulator.script(Reply(pieces=("uno ", "dos")), times=None)
-    with asking(emulator, redis_settings(redis), 3) as askers:
+    with asking(emulator, settings, 3) as askers:
         for asker in askers:
-            asker.asks("lost", calls=5)
+            asker.asks("lost", calls=5, asynchronous=asynchronous, streams=form == "streamed")
         emulator.wait_for_calls(1, LONG_S)
         for asker in askers:
             asker.says("on_the_way" if lost_at == "head" else "began")
         leader = leader_of(emulator, askers, 0)
-        redis.stop()
+        getattr(server, how)()
         others = [asker.got() for asker in askers if asker is not leader]
         gate.set()
         own = leader.got()
@@ -175,7 +204,9 @@ class Killing:
                 self.fates.add("lost")
 
 
-def kill_leaders(emulator: Emulator, settings: dict[str, Any], runs: int) -> set[str]:
+def kill_leaders(emulator: Emulator, settings: dict[str, Any], runs: int, *, lease_s: float) -> set[str]:
+    """Kill as many leaders. A machine that lets a process starve for longer than a lease lets another take over."""
+    settings = {**settings, "lease_s": lease_s}
     with asking(emulator, settings, 3) as askers:
         killing = Killing(emulator, askers, settings, seed=runs)
         for number in range(runs):
@@ -184,7 +215,7 @@ def kill_leaders(emulator: Emulator, settings: dict[str, Any], runs: int) -> set
 
 
 def test_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(emulator: Emulator, settings: dict[str, Any]) -> None:
-    assert kill_leaders(emulator, settings, 2)
+    assert kill_leaders(emulator, settings, 2, lease_s=2 * LEASE_S)
 
 
 @pytest.mark.soak
@@ -192,4 +223,4 @@ def test_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(emulator: Emula
 def test_two_hundred_killed_leaders_leave_nobody_waiting_and_no_mixed_answer(
     emulator: Emulator, settings: dict[str, Any]
 ) -> None:
-    assert kill_leaders(emulator, settings, 200) == {"first", "second", "lost"}
+    assert kill_leaders(emulator, settings, 200, lease_s=4 * LEASE_S) == {"first", "second", "lost"}

@@ -199,3 +199,30 @@ def test_a_refresh_behind_a_stale_hit_is_asked_once_by_all(
         until(lambda: other.stats()["in_flight"] == 0)
 
         assert len(emulator.calls) == 2
+
+
+def test_a_miss_makes_one_transaction_before_it_goes_out_and_one_after_it_and_a_hit_none(
+    emulator: Emulator, caches: tuple[Cache, Cache], gate: threading.Event, pool: ThreadPoolExecutor
+) -> None:
+    store: Any = caches[0].store
+    ask_whole(caches[0], "to open the file")
+    caches[0].flush()
+    said: list[str] = []
+    store._writer._opened[0].set_trace_callback(said.append)
+
+    def transactions() -> int:
+        caches[0].flush()
+        begun = sum(statement.startswith("BEGIN") for statement in said)
+        said.clear()
+        return begun
+
+    emulator.script(Reply(gate=gate))
+    missed = pool.submit(ask_whole, caches[0])
+    emulator.wait_for_calls(2, LONG_S)
+    before = transactions()
+    gate.set()
+    missed.result(LONG_S)
+    after = transactions()
+    ask_whole(caches[0])
+
+    assert (before, after, transactions()) == (1, 1, 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,8 +87,17 @@ class CosmosEmulator:
         with urllib.request.urlopen(self.url + path, body, timeout=10) as answer:
             return json.load(answer)
 
+    def stop(self) -> None:
+        """End the emulator in the middle of whatever it does."""
+        self._process.kill()
+
+    def freeze(self) -> None:
+        """Let the emulator answer nobody, until it is closed."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def close(self) -> None:
         """End the emulator, and forget what was in it."""
+        self._process.send_signal(signal.SIGCONT)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()

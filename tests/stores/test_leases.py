@@ -145,6 +145,12 @@ class TestCosmosLeases(LeaseSuite):
         )
 
 
+class TestTieredCosmosLeases(TestCosmosLeases):
+    def make_store(self, clock: Callable[[], float]) -> LeasingStore:
+        shared: Any = super().make_store(clock)
+        return TieredStore(MemoryStore(1 << 20, clock=clock), shared, clock=clock)  # type: ignore[return-value]  # leases
+
+
 class TestCosmosLeasesInTrouble(TestCosmosLeases):
     """Answers are lost, so that what was done seems not to be."""
 

@@ -168,23 +168,19 @@ def test_who_may_not_listen_looks_for_news_by_itself(server: RedisServer) -> Non
     store.close()
 
 
-def test_a_thread_that_waits_goes_on_when_there_is_more_to_follow(server: RedisServer) -> None:
+@pytest.mark.parametrize("how", ["interrupt", "close"])
+def test_a_thread_that_waits_goes_on_when_there_is_more_to_follow_or_the_store_is_closed(
+    server: RedisServer, how: str
+) -> None:
     store = opened(server)
     store.leases.claim(KEY)
     while store.leases.wait([KEY], 0.05):
         pass
-    ended = threading.Event()
-
-    def wait() -> None:
-        store.leases.wait([KEY], 30)
-        ended.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    store.leases.interrupt()
-
-    assert ended.wait(10)
-    thread.join()
+    timer = threading.Timer(0.05, store.leases.interrupt if how == "interrupt" else store.close)
+    timer.start()
+    with ThreadPoolExecutor(1) as pool:
+        assert list(pool.submit(store.leases.wait, [KEY], 30).result(10)) in ([], [KEY])
+    timer.join()
     store.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ pytest.register_assert_rewrite("ostinato.testing.store_suite")
 
 import ostinato  # noqa: E402
 from ostinato import Cache  # noqa: E402
-from ostinato.caching.stores.contract import Dating  # noqa: E402
+from ostinato.caching.stores.contract import Dating, Store  # noqa: E402
+from ostinato.caching.stores.cosmos import CosmosStore  # noqa: E402
 from ostinato.caching.stores.disk import DiskStore  # noqa: E402
 from ostinato.caching.stores.memory import MemoryStore  # noqa: E402
 from ostinato.caching.stores.tiered import LOOK_S, TieredStore  # noqa: E402
@@ -24,8 +26,11 @@ from ostinato.testing.clock import ManualClock  # noqa: E402
 from ostinato.testing.emulator import Emulator  # noqa: E402
 from ostinato.testing.store_face import KINDS, OTHER_SCOPE, SCOPE, Face, Kind, key_of  # noqa: E402
 from ostinato.testing.store_suite import StoreSuite  # noqa: E402
+from tests.stores.cosmos_emulator import CosmosEmulator  # noqa: E402
 from tests.stores.redis_cases import fails, opened  # noqa: E402
 from tests.stores.redis_server import RedisServer, binaries  # noqa: E402
+
+CONTAINERS = count()
 
 
 class TestTieredMemoryOverDisk(StoreSuite):
@@ -43,6 +48,29 @@ class TestTieredMemoryOverDisk(StoreSuite):
 class TestTieredMemoryOverMemory(StoreSuite):
     def make_store(self, *, max_bytes: int, clock: Callable[[], float]) -> TieredStore:
         return TieredStore(MemoryStore(max_bytes // 4, clock=clock), MemoryStore(max_bytes, clock=clock), clock=clock)
+
+
+class TestTieredMemoryOverCosmos(StoreSuite):
+    bounded = False
+    shared_between_processes = True
+
+    @pytest.fixture(autouse=True)
+    def _server(self, cosmos: CosmosEmulator, tmp_path: Path) -> None:
+        self.server = cosmos
+        self.folder = tmp_path
+
+    def make_fast(self, max_bytes: int, clock: Callable[[], float]) -> Store:
+        return MemoryStore(max_bytes // 4, clock=clock)
+
+    def make_store(self, *, max_bytes: int, clock: Callable[[], float]) -> TieredStore:
+        place = f"tiered-{next(CONTAINERS)}"
+        shared = CosmosStore(self.server.connection_string, container_id=place, timeout_ms=10_000, clock=clock)
+        return TieredStore(self.make_fast(max_bytes, clock), shared, clock=clock)
+
+
+class TestTieredDiskOverCosmos(TestTieredMemoryOverCosmos):
+    def make_fast(self, max_bytes: int, clock: Callable[[], float]) -> Store:
+        return DiskStore(self.folder / str(next(self.numbers)), max_bytes=max_bytes, clock=clock)
 
 
 def undated(store: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ostinato.caching.courier import Courier
 from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.record import Entry
-from ostinato.caching.stores.forks import flush_when_worker_ends
+from ostinato.caching.stores.forks import call_when_worker_ends
 from ostinato.caching.stores.leases import Lead, Leases, Live
 from ostinato.caching.watch import Watch
 from ostinato.errors import StoreError
@@ -49,7 +49,7 @@ class Abroad:
                 flight.found(token, standing)
                 return standing
             case Lead() if flight.leads(token, standing):
-                _flush_at_exit(self.courier)
+                _end_at_exit(self.courier)
                 self.courier.carry(flight, standing)
             case Lead():
                 self.courier.give_back(standing)
@@ -71,18 +71,18 @@ class Abroad:
 _couriers: weakref.WeakSet[Courier] = weakref.WeakSet()
 
 
-def _flush_at_exit(courier: Courier) -> None:
+def _end_at_exit(courier: Courier) -> None:
     if courier not in _couriers:
         _couriers.add(courier)
-        flush_when_worker_ends(courier)
+        call_when_worker_ends(courier, Courier.end)
         _hook()
 
 
 @cache
 def _hook() -> None:
-    atexit.register(_flush_all)
+    atexit.register(_end_all)
 
 
-def _flush_all() -> None:
+def _end_all() -> None:
     for courier in list(_couriers):
-        courier.flush()
+        courier.end()

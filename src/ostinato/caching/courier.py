@@ -77,6 +77,16 @@ class Courier:
         if self.landing:
             self.round()
 
+    def end(self) -> None:
+        """Tell what there is to tell, and give back the leases of calls that end with this process."""
+        self._unwanted += [
+            Report(load.lease.key, load.lease.token, 0, [], "dropped")
+            for load in list(self._loads.values())
+            if not load.flight.over
+        ]
+        if self._loads or self._unwanted:
+            self.round()
+
     def round(self) -> float | None:
         """Tell what is due. Return the seconds until more is, None when nothing is under way."""
         with self._telling:

@@ -19,7 +19,7 @@ import msgspec
 
 from ostinato.caching import frames
 from ostinato.caching.flight import Flight
-from ostinato.caching.moves import Claim, Failed, Move, Pull, Reader, Wait
+from ostinato.caching.moves import Claim, Failed, HomeLostError, Move, Pull, Reader, Wait
 from ostinato.caching.stores.leases import End, Lead
 from ostinato.caching.tape import Tape
 from ostinato.errors import APIConnectionError, OstinatoError
@@ -51,7 +51,7 @@ class LeasedFlight(Flight):
         """Called when there may be something to tell; the lock is held."""
         self.has_followed = False
         """Whether it has followed a leader, who may be gone by now."""
-        self._passes = False
+        self._passes = self._interrupted = False
         self._fenced = False
         self._waited_out = -1
 
@@ -112,9 +112,17 @@ class LeasedFlight(Flight):
 
     def aborted(self, token: int) -> None:
         with self._lock:
-            if token == self._token and self._state == "claiming":
-                self._unclaim()
+            if token == self._token:
+                self._interrupted = self._state == "pulling"
+                if self._state == "claiming":
+                    self._unclaim()
         super().aborted(token)
+
+    def ended(self, token: int, error: OstinatoError | None = None) -> None:
+        if isinstance(error, HomeLostError):
+            self.aborted(token)
+        else:
+            super().ended(token, error)
 
     def depose(self, version: int) -> bool:
         with self._lock:
@@ -199,6 +207,8 @@ class LeasedFlight(Flight):
                 case "landed":
                     told.append(frames.DONE if self._tape.log else frames.whole_frame(self.body_bytes, self.headers))
                     end = "landed"
+                case "failed" if self._interrupted:
+                    end = "dropped"  # nobody reads on here, and others may ask again
                 case "failed" if self._passes:
                     end = "broken"
                 case "failed":

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ostinato.caching.tape import Tape
-from ostinato.errors import OstinatoError
+from ostinato.errors import APIConnectionError, OstinatoError
 
 if TYPE_CHECKING:
     from ostinato.caching.stores.leases import Lead
 
 Keep = Callable[[bytes, dict[str, Any], "list[Any] | None", "dict[str, str] | None", "Lead | None"], None]
 """Stores a landed answer: bytes, the same decoded, cuts, headers, and the lease. It neither raises nor waits."""
+
+
+class HomeLostError(APIConnectionError):
+    """The event loop that an answer was read on has ended; the vendor has not failed."""
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -45,6 +45,15 @@ class Worker:
             return True
 
     def _run(self) -> None:
+        try:
+            self._work_on()
+        finally:
+            # Also where the work raised what it must not: who wakes it next starts another thread.
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
+
+    def _work_on(self) -> None:
         while True:
             self._woken.clear()
             rest_s = self._work()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from ostinato.caching.moves import HomeLostError
 from ostinato.errors import APIConnectionError
 from ostinato.wire import eventstream, sse
 from ostinato.wire.contract import MISSHAPEN, misshapen
@@ -138,16 +139,17 @@ class AsyncSource:
     def pull_from_thread(self) -> list[bytes] | None:
         """`pull`, from a thread that may wait while the loop runs in another.
 
-        Raises: APIConnectionError: the loop is not running any more.
+        Raises: HomeLostError: the loop has ended.
         """
         import asyncio  # it is loaded already: this source came from a loop
+        from concurrent.futures import CancelledError
 
         pulling = self.pull()
         try:
             return asyncio.run_coroutine_threadsafe(pulling, self.home).result()
-        except RuntimeError as exc:
+        except (RuntimeError, CancelledError) as exc:
             pulling.close()
-            raise APIConnectionError("the event loop that was reading this answer has ended") from exc
+            raise HomeLostError("the event loop that was reading this answer has ended") from exc
 
     async def aclose(self) -> None:
         """Close the connection, or give it back when the vendor had said its last word."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ostinato.caching.stores.forks import flush_when_worker_ends, renew_after_fork
+from ostinato.caching.stores.forks import call_when_worker_ends, renew_after_fork
 from ostinato.caching.stores.front import Front, Pending
 from ostinato.errors import StoreError, warn
 
@@ -235,7 +235,7 @@ class Behind:
                 except RuntimeError:
                     return False
                 self._thread = thread
-                flush_when_worker_ends(self)
+                call_when_worker_ends(self, Behind.flush)
             return True
 
     def _work(self, tokens: queue.SimpleQueue[None]) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from ostinato.caching.stores.disk_file import FAILURES, CacheFile, Failure, Outage, verdict
 from ostinato.caching.stores.eviction import PURGE_STEP, ROW_OVERHEAD, make_room, mark_used, purge, worth_shrinking
 from ostinato.caching.stores.folder import Identity
-from ostinato.caching.stores.forks import flush_when_worker_ends
+from ostinato.caching.stores.forks import call_when_worker_ends
 from ostinato.caching.stores.front import Front
 from ostinato.caching.stores.rows import (
     Batch,
@@ -227,7 +227,7 @@ class Writer:
                 except RuntimeError:
                     return False
                 self._thread = thread
-                flush_when_worker_ends(self)
+                call_when_worker_ends(self, Writer.flush)
             return True
 
     def _work(self, tokens: queue.SimpleQueue[None]) -> None:

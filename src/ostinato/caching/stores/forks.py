@@ -7,10 +7,13 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from functools import cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ostinato.errors import StoreError
+
+Holder = TypeVar("Holder")
 
 
 class Forkable(Protocol):
@@ -24,13 +27,6 @@ class Forkable(Protocol):
 
     def after_fork(self, *, in_child: bool) -> None:
         """Give the locks back; in a child also forget what only the parent's threads could finish."""
-
-
-class Flushable(Protocol):
-    """Something that writes behind its callers."""
-
-    def flush(self) -> None:
-        """Write what waits. May raise `StoreError`."""
 
 
 _guard = threading.RLock()
@@ -74,15 +70,18 @@ def _wake(*, in_child: bool) -> None:
     _guard.release()
 
 
-def flush_when_worker_ends(holder: Flushable) -> None:
-    """Flush `holder` at the end of a process of `multiprocessing`, which leaves without the usual exit functions."""
+def call_when_worker_ends(holder: Holder, last: Callable[[Holder], None]) -> None:
+    """Call `last(holder)` at the end of a process of `multiprocessing`, which leaves without the usual exit functions.
+
+    It may raise `StoreError`, which nobody hears.
+    """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.Finalize(holder, _flush_quietly, args=(weakref.ref(holder),), exitpriority=0)
+        util.Finalize(holder, _call_quietly, args=(weakref.ref(holder), last), exitpriority=0)
 
 
-def _flush_quietly(reference: weakref.ref[Flushable]) -> None:
+def _call_quietly(reference: weakref.ref[Holder], last: Callable[[Holder], None]) -> None:
     holder = reference()
     if holder is not None:
         with contextlib.suppress(StoreError):
-            holder.flush()
+            last(holder)

@@ -45,6 +45,7 @@ class Ear:
         if not channels:
             self.close()
             return ()
+        line: Line | None = None
         try:
             line, new = self._listening(channels)
             if new or self._nudged:
@@ -63,7 +64,10 @@ class Ear:
                 said = line.said_already()
             return None if self._deaf else rung
         except LineError as exc:
+            hung_up = line is not None and line is not self._line
             self.close()
+            if hung_up:
+                return None  # the store was closed, from beside this thread
             raise StoreError(f"Redis at {self._settings.where}: {exc}", retryable=True) from exc
 
     def interrupt(self) -> None:
