@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 
 import httpx2
 import pytest
 
+from ostinato.caching.flight import Flight
+from ostinato.caching.flow import Ride
+from ostinato.client.ask import Told
+from ostinato.client.passage import Passage
+from ostinato.gateway.exchange import Exchange
 from ostinato.testing.emulator import Emulator
 from tests.gateway.serving import CACHE, Serving, config_for
 
@@ -65,3 +71,26 @@ def test_a_models_name_cannot_add_a_header(emulator: Emulator) -> None:
     assert answer.status_code == 200
     assert "x-made-up" not in answer.headers
     assert answer.headers["x-litellm-model-group"] == r"any/x\r\nx-made-up: 1"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_leaves_nothing_for_the_garbage_collector(http: httpx2.Client, stream: bool) -> None:
+    def ask(words: str) -> str:
+        asked = {"model": "gpt", "messages": [{"role": "user", "content": words}], "stream": stream}
+        return str(http.post("/v1/chat/completions", json=asked).headers["x-ostinato-cache"])
+
+    ask("first")
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        told = [ask("why"), ask("why"), ask("and then")]
+        gc.collect()
+        left = {type(each).__name__ for each in gc.garbage if isinstance(each, (Exchange, Passage, Ride, Flight, Told))}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+    assert told == ["miss", "hit", "miss"]
+    assert left == set()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Passage(AsyncVoyage):
     """One ride, carried out for a client that reads bytes."""
 
-    __slots__ = ("_body", "_came", "_plan", "_refused", "_request_to", "_waiting", "_whole", "asked")
+    __slots__ = ("__weakref__", "_body", "_came", "_plan", "_refused", "_request_to", "_waiting", "_whole", "asked")
 
     def __init__(
         self,

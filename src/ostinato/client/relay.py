@@ -8,6 +8,7 @@ dialect is the vendor's own.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -93,13 +94,15 @@ class Relay:
         cache = self.cache if seat is not None else None
 
         def move_on(error: OstinatoError, _attempt: int) -> float | None:
-            return passage.move_on(error)
+            carrier = carried_by()
+            return None if carrier is None else carrier.move_on(error)
 
         def request_to(deployment: Deployment) -> Request:
             return self._way(ask.dialect, deployment).request(ask.body, ask.headers)
 
         ride = Ride(way.route.wire, cache=cache, seat=seat, streams=ask.stream, retry_delay=move_on)
         passage = Passage(self._client, ride, request, plan, request_to, ask.body)
+        carried_by = weakref.ref(passage)  # it holds the ride: a circle would wait for the garbage collector
         try:
             answer = await (passage.depart() if ask.stream else passage.whole())
         except asyncio.CancelledError:

@@ -155,8 +155,9 @@ def _prefix(ask: Ask, alias: Alias) -> bytes | None:
 async def _send(exchange: Exchange, told: Told) -> None:
     exchange.told = told
     headers = told_headers(exchange.call_id, told)
-    if told.events is not None:
-        await exchange.reply_events(headers, told.events)
+    events, told.events = told.events, None
+    if events is not None:
+        await exchange.reply_events(headers, events)
     elif told.stream:
         await exchange.reply_replayed(headers, told.body)
     else:

@@ -96,7 +96,8 @@ class Exchange:
         """What a model or the cache answered."""
         self._receive = receive
         self._send = send
-        self._connection: Connection | None = scope.get("extensions", {}).get(OURS)
+        # Taken out of the scope, which the connection holds: a circle would wait for the garbage collector.
+        self._connection: Connection | None = scope.get("extensions", {}).pop(OURS, None)
         self._limits = limits
 
     # What came.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ostinato.gateway.config import Config, Limits
 
 BACKLOG = 2048
+YOUNG = 20_000
+"""Objects more than before, from which on the garbage collector looks at them: those of a hundred requests at once."""
 
 
 class App(Protocol):
@@ -60,7 +62,14 @@ def run(
     """
     from ostinato.gateway.protocol import sweep  # it brings uvicorn, which a supervisor does without
 
-    server = _server(app, limits, ready)
+    def started() -> None:
+        # What was loaded stays, and a request leaves no circles behind: to look for them holds answers up.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG)
+        ready()
+
+    server = _server(app, limits, started)
 
     async def serve() -> None:
         async with _beside([sweep(server.server_state.connections, limits), *(jobs() if jobs else [])]):
@@ -98,8 +107,6 @@ def _server(app: App, limits: Limits, ready: Callable[[], None]) -> Any:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                gc.collect()
-                gc.freeze()  # what was loaded stays: to look through it again and again would hold answers up
                 ready()
 
         @contextlib.contextmanager
