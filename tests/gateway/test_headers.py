@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,8 @@ import httpx2
 import pytest
 
 from ostinato import completion_cost
+from ostinato.gateway.books import Books
+from ostinato.gateway.endpoints import routes
 from ostinato.testing.emulator import Emulator, Reply
 from tests.gateway.serving import Serving, config_for
 
@@ -115,28 +118,62 @@ def test_costs_agree_with_completion_cost(vendor: str, http: httpx2.Client) -> N
     assert cost == float(answer.headers["x-litellm-response-cost"])
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v1/models",
-        "/models/gpt",
-        "/v1/model/info",
-        "/cache/ping",
-        "/cache/stats",
-        "/health",
-        "/health/readiness",
-        "/health/liveness",
-        "/openapi.json",
-        "/nowhere",
-        "/v1/chat/completions",
-    ],
-)
-def test_answers_of_no_model_say_that_nothing_was_paid(path: str, http: httpx2.Client) -> None:
-    answer = http.get(path)
+NOTHING_PAID = EVERYWHERE | {"x-litellm-response-cost", "x-ostinato-saved-cost"}
+ODD: dict[str, dict[str, Any]] = {
+    "400": {"content": b"[1", "headers": {"content-type": "application/json"}},
+    "403": {"json": {"model": "gpt", "api_base": "http://elsewhere.example"}},
+    "404": {"json": {"model": "nobody", "messages": HELLO}},
+    "405": {"method": "PATCH"},
+    "413": {"content": b" " * 70_000, "headers": {"content-type": "application/json"}},
+    "415": {"content": b"{}", "headers": {"content-type": "text/plain"}},
+}
 
-    assert set(answer.headers) >= EVERYWHERE
-    assert answer.headers["x-ostinato-cache"] == "bypass"
-    assert answer.headers["x-litellm-response-cost"] == "0"
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    """Ask a gateway with books and a small limit for bodies."""
+    more = "litellm_settings: {cache: true, cache_params: {type: local}}\nlimits: {max_body_bytes: 65536}"
+    books = Books(tmp_path_factory.mktemp("books") / "gateway.db")
+    with (
+        Emulator() as emulator,
+        Serving(config_for(emulator, more), books=books) as serving,
+        httpx2.Client(base_url=serving.url) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("path", [*routes(), "/", "/nowhere", "/models/gpt", "/models/nobody", "/ui/nothing"])
+def test_every_route_says_the_same_in_every_case(path: str, small: httpx2.Client) -> None:
+    answers = [
+        *(small.request(method, path) for method in ("GET", "HEAD", "DELETE", "OPTIONS")),
+        small.post(f"/v1{path}", json=MODELS.get(f"/v1{path}", {})),
+        *(small.request(**{"method": "POST", "url": path, **how}) for how in ODD.values()),
+    ]
+
+    for answer in answers:
+        missing = NOTHING_PAID - answer.headers.keys()
+        assert not missing, (answer.request.method, answer.status_code, missing)
+        if answer.status_code >= 400:
+            assert answer.headers["x-ostinato-cache"] == "bypass"
+            assert answer.headers["x-litellm-response-cost"] == "0"
+
+
+@pytest.mark.parametrize(("status", "how"), ODD.items())
+@pytest.mark.parametrize("path", [*MODELS, "/v1/messages/count_tokens"])
+def test_what_is_refused_has_its_status(path: str, status: str, how: dict[str, Any], small: httpx2.Client) -> None:
+    assert small.request(**{"method": "POST", "url": path, **how}).status_code == int(status)
+
+
+@pytest.mark.parametrize("path", STREAMED)
+def test_a_stream_that_breaks_has_them_too(path: str, http: httpx2.Client, emulator: Emulator) -> None:
+    asked = MODELS[path] | {"stream": True}
+    emulator.script(Reply(status=400, error="no"), Reply(error="no", error_after_events=2), times=1)
+    refused, broken = (http.post(path, json=asked) for _ in range(2))
+
+    assert (refused.status_code, broken.status_code) == (400, 200)
+    assert refused.headers.keys() >= NOTHING_PAID
+    assert broken.headers.keys() >= EVERYWHERE
+    assert '"error"' in broken.text
 
 
 @pytest.mark.parametrize("path", MODELS)
@@ -149,13 +186,14 @@ def test_an_error_of_the_vendor_says_the_same(path: str, http: httpx2.Client, em
     assert answer.headers["x-litellm-response-cost"] == "0"
 
 
-def test_a_hit_says_how_long_it_is_kept(emulator: Emulator) -> None:
+@pytest.mark.parametrize("path", MODELS)
+def test_a_hit_says_how_long_it_is_kept(path: str, emulator: Emulator) -> None:
     cache = "litellm_settings: {cache: true, cache_params: {type: local, ttl: 60}}"
     with Serving(config_for(emulator, cache)) as serving, httpx2.Client(base_url=serving.url) as http:
-        asked = MODELS["/v1/chat/completions"]
-        miss, hit = (http.post("/chat/completions", json=asked) for _ in range(2))
-        longer = {**asked, "cache": {"ttl": 1000}, "max_tokens": 9}
-        long = [http.post("/chat/completions", json=longer) for _ in range(2)][1]
+        asked = MODELS[path]
+        miss, hit = (http.post(path, json=asked) for _ in range(2))
+        longer = {**asked, "cache": {"ttl": 1000}, "dimensions" if "embed" in path else "temperature": 1}
+        long = [http.post(path, json=longer) for _ in range(2)][1]
 
     assert "x-ostinato-cache-ttl" not in miss.headers
     assert 58 <= int(hit.headers["x-ostinato-cache-ttl"]) <= 60

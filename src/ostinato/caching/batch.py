@@ -31,7 +31,7 @@ class Ask(msgspec.Struct, frozen=True):
 class Place:
     """One distinct input: its ride, and its answer once it is there."""
 
-    __slots__ = ("answer", "from_cache", "input", "ride", "steps", "stored_at")
+    __slots__ = ("answer", "expires_at", "from_cache", "input", "ride", "steps", "stored_at")
 
     def __init__(self, value: Any, ride: Ride) -> None:
         self.input = value
@@ -41,6 +41,8 @@ class Place:
         self.from_cache = False
         self.stored_at = 0.0
         """UTC seconds, of an answer from the cache."""
+        self.expires_at: float | None = None
+        """The same of its end, where it has one."""
 
     def advance(self, sent: Any = None) -> Step | None:
         """Return the next step, or None when the answer is there."""
@@ -49,7 +51,7 @@ class Place:
         except StopIteration as done:
             self.from_cache = isinstance(done.value, Entry)
             if self.from_cache:
-                self.stored_at = done.value.stored_at
+                self.stored_at, self.expires_at = done.value.stored_at, done.value.expires_at
             self.answer = _decode(done.value.body) if self.from_cache else done.value.body()
             return None
 

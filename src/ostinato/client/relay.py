@@ -164,11 +164,13 @@ class Relay:
         told.said = call.asked.said
         if binding is not None:
             seats = [place.ride.seat for place in call.places if place.ride.seat is not None]
-            told.cache = "hit" if answer.cache_hit else "miss"
+            told.cache = "hit" if answer.cache_hit else "shared" if answer._free else "miss"
             told.key = seats[0].key.hex() if len(seats) == 1 else ""
             told.miss = "" if answer.cache_hit else _miss_of(seats, binding[1])
             if answer.cache_hit:
-                told.age_s = max(0.0, binding[0].clock() - min(place.stored_at for place in call.places))
+                now, ends = binding[0].clock(), [place.expires_at for place in call.places if place.expires_at]
+                told.age_s = max(0.0, now - min(place.stored_at for place in call.places))
+                told.ttl_s = max(0.0, min(ends) - now) if ends else None
         whole = answer.cost_details
         paid = answer._bought.cost_details if hasattr(answer, "_bought") else whole
         told.runs = getattr(answer, "_runs", None) or ()
