@@ -62,6 +62,19 @@ def test_message_of_ours_goes_back_as_it_is(ask: Callable[..., Any], emulator: E
     assert emulator.calls[1].body["messages"][1] == messages[1].model_dump()
 
 
+def test_message_whose_content_is_an_object_goes_back_as_its_json(ask: Callable[..., Any], emulator: Emulator) -> None:
+    said = {"role": "assistant", "content": {"a": 1}}
+    body = {"id": "c", "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}
+    emulator.script(Reply(raw_body=msgspec.json.encode(body)))
+    message = ask(MODEL, HELLO).choices[0].message
+    ask(MODEL, [*HELLO, message, *HELLO])
+    claude = {"api_base": emulator.anthropic_url, "api_key": "k"}
+    ask("anthropic/claude-sonnet-4-5", [*HELLO, message, *HELLO], **claude)
+
+    assert message.content == '{"a":1}'
+    assert [call.body["messages"][1]["content"] for call in emulator.calls[1:]] == ['{"a":1}'] * 2
+
+
 def test_message_from_a_hit_makes_the_same_key_as_from_the_miss(ask: Callable[..., Any]) -> None:
     with Cache.memory():
         conversations = []

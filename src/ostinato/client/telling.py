@@ -168,7 +168,17 @@ class Form(msgspec.Struct, frozen=True):
 
 
 def tell_entry(entry: Entry, form: Form, told: Told) -> None:
-    """Fill `told` with what is sent of a stored answer, and with what it would have cost."""
+    """Fill `told` with what is sent of a stored answer, and with what it would have cost.
+
+    Raises: APIResponseError: it cannot be told in this dialect.
+    """
+    try:
+        _tell_entry(entry, form, told)
+    except MISSHAPEN as exc:
+        raise misshapen(exc) from exc
+
+
+def _tell_entry(entry: Entry, form: Form, told: Told) -> None:
     way, dialect, wire = form.way, form.dialect, find_wire(entry.wire)
     headers = entry.meta.get("headers")
     completion = wire.parse(_decode(entry.body), headers)

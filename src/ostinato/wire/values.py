@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from ostinato.errors import BadRequestError
+from ostinato.records import Message
 from ostinato.wire.contract import Json
 
 MAX_DEPTH = 200
@@ -145,6 +146,8 @@ def _unusual(value: Any, depth: int) -> Any:
 
 def mapping(value: Any) -> Json:
     """Return an object of the caller's as a dict: itself where it is one. Raises: Flaw."""
+    if type(value) is Message and type(dict.get(value, "content")) is dict:
+        return {**value, "content": value.content}  # an answer of Cloudflare's; nobody takes it back like that
     if isinstance(value, dict):
         return value
     if isinstance(value, Mapping):
