@@ -128,6 +128,12 @@ def test_unknown_cache_type_lists_those_there_are() -> None:
         Cache(type="floppy")
 
 
+def test_a_mapping_of_settings_is_no_cache_type_and_is_not_told() -> None:
+    with pytest.raises(ConfigurationError, match="settings go by keyword") as caught:
+        Cache({"cache_seed": 42, "redis_url": "redis://:planted@there"})  # type: ignore[arg-type]
+    assert "planted" not in str(caught.value)
+
+
 def test_supported_call_types_limit_what_is_cached() -> None:
     with Cache.memory(supported_call_types=["embedding"]) as cache:
         completion(MODEL, HELLO)

@@ -95,7 +95,7 @@ class Cache(Contents):
             raise ConfigurationError(f"ttl_jitter must be a number from 0 to 1, not {ttl_jitter!r}")
         if scope not in {"cache", "credential"}:
             raise ConfigurationError(f"scope must be 'cache' or 'credential', not {scope!r}")
-        self.type = ALIASES.get(type, type)
+        self.type = _kind(type)
         self.mode: Mode = mode
         self.ttl = seconds("ttl", ttl)
         self.namespace = namespace
@@ -249,6 +249,12 @@ class Cache(Contents):
 
     def __repr__(self) -> str:
         return f"Cache(type={self.type!r}, namespace={self.namespace!r}, mode={self.mode!r})"
+
+
+def _kind(given: object) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(f"type must be a str, not a {type(given).__name__}; settings go by keyword")
+    return ALIASES.get(given, given)
 
 
 def _kinds(supported_call_types: list[str] | None) -> frozenset[str]:
