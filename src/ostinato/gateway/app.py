@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from ostinato.errors import APIError, BadRequestError, InternalServerError, NotFoundError, OstinatoError
 from ostinato.gateway.admit import admit
+from ostinato.gateway.cache_paths import run_errand
 from ostinato.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from ostinato.gateway.headers import plain_headers
 from ostinato.gateway.service import Service
@@ -186,6 +188,7 @@ class Gateway:
         while self.service.watch.tally.shared:
             self.service.look()
             self.service.watch.tally.share()
+            await self.service.errands.heed(partial(run_errand, self.service))
             await asyncio.sleep(SHARE_S)
 
 

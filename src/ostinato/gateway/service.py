@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.client.aio import AsyncClient
 from ostinato.client.relay import Relay
 from ostinato.errors import StoreError
+from ostinato.gateway.errands import Errands
 from ostinato.gateway.router import Router
 from ostinato.gateway.till import REFUSALS, KeyUnreadError, Ticket
 from ostinato.gateway.watch import Watch
@@ -57,6 +58,8 @@ class Service:
         )
         self.router: Router = Router(config.routing, None if before is None else before.router.health)
         self.relay = Relay(self.client, self.cache)
+        tally = self.watch.tally
+        self.errands: Errands = Errands(tally.folder, tally.index) if before is None else before.errands
 
     def look(self) -> None:
         """Bring the counts up to date that others keep."""

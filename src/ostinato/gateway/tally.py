@@ -67,6 +67,7 @@ class Tally:
 
     def __init__(self, folder: str | None = None, index: int = 0) -> None:
         """`folder` is where the workers leave their counts, `index` this one's number; None for a single worker."""
+        self.folder, self.index = folder, index
         self._file = Path(folder, f"{index}.counts") if folder is not None else None
         self._counts: dict[str, dict[Labels, float]] = {}
         self._times: dict[str, dict[Labels, list[float]]] = {}
