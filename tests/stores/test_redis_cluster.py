@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ostinato.caching.stores.redis import RedisStore
 from ostinato.caching.stores.redis_cluster import slot_of
 from ostinato.caching.stores.redis_node import FAILURES
+from ostinato.testing.store_face import key_of
 from tests.stores.redis_cases import fails, opened, stored
 from tests.stores.redis_server import RedisServer, binaries, cluster, wait_until
 
@@ -64,3 +68,28 @@ def test_a_slot_that_moves_is_followed() -> None:
         assert store.get(keys[2]) == b"value of " + keys[2]
         assert store.stats()["redirects"] >= 3
         assert store.clear() == 5
+
+
+def test_who_took_over_a_lost_server_s_slots_is_found_whatever_asks() -> None:
+    asks: list[Callable[[RedisStore, bytes], object]] = [
+        lambda store, key: store.get(key),
+        lambda store, key: store.find(key),
+        lambda store, key: asyncio.run(store.afind(key)),
+        lambda store, key: (store.set(key, b"again"), store.flush()),
+        lambda store, key: list(store.scan()),
+    ]
+    with cluster(binaries()[0], cluster_require_full_coverage="no") as servers, contextlib.ExitStack() as stack:
+        # Stores that have nothing in common: each has to find out for itself.
+        stores = [stack.enter_context(opened(place_of(servers), max_connections=10 + n)) for n in range(len(asks))]
+        key = next(key for key in map(key_of, range(100)) if slot_of(b"ostinato:" + key) < 16384 // 3)
+        for store, ask in zip(stores, asks, strict=True):
+            ask(store, key)
+        servers[0].stop()
+        assert all(fails(partial(store.get, key)) for store in stores)
+        for server in servers[1:]:
+            server.ask("CLUSTER", "DELSLOTSRANGE", 0, 16384 // 3 - 1)
+        servers[1].ask("CLUSTER", "ADDSLOTSRANGE", 0, 16384 // 3 - 1)
+        servers[1].ask("CLUSTER", "BUMPEPOCH")
+
+        for store, ask in zip(stores, asks, strict=True):
+            wait_until(lambda store=store, ask=ask: not fails(partial(ask, store, key)))

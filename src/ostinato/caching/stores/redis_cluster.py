@@ -33,7 +33,7 @@ class Cluster:
     """Servers that share the slots of the key space.
 
     The map of slots is asked of any of them, by a thread that outlives an impatient caller: at first use, when
-    a server says that a slot has moved, and when one does not answer. Each server has a breaker of its own, so
+    a server says that a slot has moved, and while one does not answer. Each server has a breaker of its own, so
     that a lost one costs its own keys alone.
     """
 
@@ -52,50 +52,41 @@ class Cluster:
         renew_after_fork(self)
 
     def ask(self, key: bytes, packed: bytes, deadline: float, *, again: bool = True) -> Any:
-        slot = slot_of(key)
-        node = self._slots[slot] or self._find(slot, deadline)
+        node = self._find(slot_of(key), deadline)
         for _ in range(HOPS):
-            try:
-                reply = node.ask(packed, deadline, again=again)
-                if isinstance(reply, hiredis.ReplyError) and (there := self._elsewhere(reply, node)) is not None:
-                    node = there
-                    if code_of(reply) == "MOVED":
-                        continue
-                    reply = node.ask_all(ASKING + packed, 2, deadline, again=again)[1]
-            except StoreError:
-                self._learn_behind()
-                raise
+            reply = node.ask(packed, deadline, again=again)
+            if isinstance(reply, hiredis.ReplyError) and (there := self._elsewhere(reply, node)) is not None:
+                node = there
+                if code_of(reply) == "MOVED":
+                    continue
+                reply = node.ask_all(ASKING + packed, 2, deadline, again=again)[1]
             return reply
         raise _moving()
 
     async def aask(self, key: bytes, packed: bytes, deadline: float, *, again: bool = True) -> Any:
-        slot = slot_of(key)
-        node = self._slots[slot] or await self._afind(slot, deadline)
+        node = await self.anode_of(key, deadline)
         for _ in range(HOPS):
-            try:
-                reply = await node.aask(packed, deadline, again=again)
-                if isinstance(reply, hiredis.ReplyError) and (there := self._elsewhere(reply, node)) is not None:
-                    node = there
-                    if code_of(reply) == "MOVED":
-                        continue
-                    reply = (await node.aask_all(ASKING + packed, 2, deadline, again=again))[1]
-            except StoreError:
-                self._learn_behind()
-                raise
+            reply = await node.aask(packed, deadline, again=again)
+            if isinstance(reply, hiredis.ReplyError) and (there := self._elsewhere(reply, node)) is not None:
+                node = there
+                if code_of(reply) == "MOVED":
+                    continue
+                reply = (await node.aask_all(ASKING + packed, 2, deadline, again=again))[1]
             return reply
         raise _moving()
 
     def node_of(self, key: bytes) -> Node:
-        slot = slot_of(key)
-        return self._slots[slot] or self._find(slot, monotonic() + self._settings.timeout_s)
+        return self._find(slot_of(key), monotonic() + self._settings.timeout_s)
 
     async def anode_of(self, key: bytes, deadline: float) -> Node:
         slot = slot_of(key)
-        return self._slots[slot] or await self._afind(slot, deadline)
+        if not self._known:
+            await self._await_map(deadline)
+        return self._trusted(self._slots[slot] or self._nobody(slot))
 
     def nodes(self, deadline: float) -> list[Node]:
         self._wait_for_map(deadline)
-        return list(dict.fromkeys(node for node in self._slots if node is not None))
+        return [self._trusted(node) for node in dict.fromkeys(self._slots) if node is not None]
 
     def redirected(self, reply: Any) -> bool:
         return isinstance(reply, hiredis.ReplyError) and code_of(reply) in {"MOVED", "ASK"}
@@ -153,19 +144,24 @@ class Cluster:
         return there
 
     def _find(self, slot: int, deadline: float) -> Node:
-        self._wait_for_map(deadline)
-        return self._slots[slot] or self._nobody(slot)
+        if not self._known:
+            self._wait_for_map(deadline)
+        return self._trusted(self._slots[slot] or self._nobody(slot))
 
-    async def _afind(self, slot: int, deadline: float) -> Node:
+    def _trusted(self, node: Node) -> Node:
+        """Return `node`. One that did not answer may have been followed by another: the map is asked for again."""
+        if node.problem is not None:
+            self._learn_behind()
+        return node
+
+    async def _await_map(self, deadline: float) -> None:
         import asyncio
 
-        if not self._known:
-            learning = asyncio.wrap_future(self._learn_behind())
-            done, _ = await asyncio.wait({learning}, timeout=max(deadline - monotonic(), 0))
-            if not done:
-                raise self._unknown()
-            learning.result()
-        return self._slots[slot] or self._nobody(slot)
+        learning = asyncio.wrap_future(self._learn_behind())
+        done, _ = await asyncio.wait({learning}, timeout=max(deadline - monotonic(), 0))
+        if not done:
+            raise self._unknown()
+        learning.result()
 
     def _wait_for_map(self, deadline: float) -> None:
         if not self._known:
