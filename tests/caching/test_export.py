@@ -124,3 +124,23 @@ def test_newer_entry_stays_and_one_that_is_over_does_not_come_back() -> None:
     clock.advance(5)
     assert later.get("brief") is None
     assert sorted(map(str, brought_to(Cache.memory(clock=clock), lines)[:2])) == ["expired", "imported"]
+
+
+def test_what_was_exported_before_its_namespace_was_shredded_does_not_come_back() -> None:
+    clock = ManualClock()
+    cache = Cache.memory(encryption_key=KEY, clock=clock)
+    cache.set("k", "old")
+    lines, plain = lines_of(cache), lines_of(cache, plain=True)
+    cache.shred()
+    clock.advance(1)
+    cache.set("new", "new")
+
+    for old in (lines, plain):
+        assert brought_to(cache, old) == ["shredded", End(1)]
+        assert cache.get("k") is None
+    assert cache.get("new") == "new"
+    assert brought_to(Cache(store=cache.store), plain) == ["shredded", End(1)]
+    again = lines_of(cache)
+    cache.clear()
+    assert brought_to(cache, again) == ["imported", End(1)]
+    assert brought_to(Cache.memory(encryption_key=KEY, clock=clock), lines) == ["imported", End(1)]

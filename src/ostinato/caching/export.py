@@ -5,7 +5,7 @@
     {"v":1,"end":1234}                    the last line: how many there are
 
 A line carries the entry's key, so it comes back under the namespace and seed that it had. It carries the
-generations of its tags: what was invalidated since stays so.
+generations of its tags: what was invalidated since stays so, and what was shredded, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from ostinato.caching.record import Entry
 from ostinato.caching.register import run
+from ostinato.caching.seal import outlives_shredding
 
 if TYPE_CHECKING:
     from ostinato.caching.shelf import Shelf
@@ -26,12 +27,13 @@ VERSION = 1
 LONGEST_LINE = 256 << 20
 KEY_BYTES = 40
 
-Verdict = Literal["imported", "kept", "expired", "invalidated", "locked", "damaged"]
+Verdict = Literal["imported", "kept", "expired", "invalidated", "shredded", "locked", "damaged"]
 VERDICTS: dict[Verdict, str] = {
     "imported": "stored",
     "kept": "not stored: the cache has the same entry, or a newer one",
     "expired": "not stored: its time is over",
     "invalidated": "not stored: one of its tags was invalidated since",
+    "shredded": "not stored: its namespace was shredded since",
     "locked": "not stored: it is encrypted, and not with a key given here",
     "damaged": "not stored: its checksum is wrong, or it is no entry",
 }
@@ -127,6 +129,8 @@ def _stored(shelf: Shelf, store_key: bytes, entry: Entry) -> Verdict:
         return "expired"
     if entry.tags is not None and not run(shelf.store, shelf.tags.adopt(store_key[:8], entry.tags)):
         return "invalidated"
+    if not run(shelf.store, outlives_shredding(store_key[:8], entry.stored_at, shelf.register)):
+        return "shredded"
     blob = shelf.store.get(store_key)
     there = None if blob is None else run(shelf.store, shelf.entry_in(blob, store_key))
     if there is not None and there.stored_at >= entry.stored_at and shelf.stands(store_key, there):

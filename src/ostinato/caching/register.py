@@ -65,7 +65,7 @@ class Register:
     """The facts that this process holds of one store."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._facts: dict[bytes, bytes] = {}
         """Replaced, never emptied: what a thread read before a change ends up in a dict that nobody asks."""
         self._begun: list[bytes] = []
@@ -74,7 +74,7 @@ class Register:
 
     def look(self, key: bytes) -> Steps[bytes | None]:
         """Return the fact `key` as it was a second ago or later, or None when there is none."""
-        now = self._clock()
+        now = self.clock()
         if not self._looked_at <= now < self._look_at:
             yield from self._look_around(now)
         facts = self._facts

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -38,6 +39,7 @@ SEALED = b"S"
 LEAST_KEY_BYTES = 16
 _ID, _NONCE, _TAG, _SALT = 8, 12, 16, 16
 _BODY = len(SEALED) + _ID + _NONCE
+_when = struct.Struct(">d")
 
 Keys = str | bytes | Sequence[str | bytes]
 DataKey = tuple[bytes, bytes]
@@ -193,9 +195,16 @@ class Seal:
 
 
 def shred(scope: bytes, register: Register) -> Steps[None]:
-    """Forget the data keys of `scope` in the store, and have every process hear of it."""
+    """Forget the data keys of `scope` in the store, leave word of when, and have every process hear of it."""
     yield Clear(_room(scope))
+    yield from register.begin(_fact(scope, b"shredded"), _when.pack(register.clock()))
     yield from register.announce()
+
+
+def outlives_shredding(scope: bytes, stored_at: float, register: Register) -> Steps[bool]:
+    """Return whether `scope` was not shredded since `stored_at`: what was exported before must not come back."""
+    shredded = yield from register.look(_fact(scope, b"shredded"))
+    return shredded is None or len(shredded) != _when.size or stored_at > _when.unpack(shredded)[0]
 
 
 def _room(scope: bytes) -> bytes:
