@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from importlib.metadata import version
@@ -39,6 +40,16 @@ def test_an_error_of_ours_is_shown_without_a_traceback() -> None:
     shown = CliRunner().invoke(failing, [])
 
     assert (shown.exit_code, shown.output) == (1, "Error: there is no such thing\n")
+
+
+def test_a_full_disk_is_told_without_a_traceback() -> None:
+    @click.group(cls=Commands, invoke_without_command=True)
+    def failing() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shown = CliRunner().invoke(failing, [])
+
+    assert (shown.exit_code, shown.output) == (1, "Error: the output: No space left on device\n")
 
 
 @pytest.mark.parametrize("module", ["asyncio", "httpx2", "rich", "sqlite3", "ostinato.testing.emulator"])

@@ -12,7 +12,6 @@ import pytest
 import ostinato
 from ostinato import Cache
 from ostinato.testing.emulator import Emulator
-from ostinato.testing.store_suite import nothing
 from tests.stores.redis_cases import TIMEOUT_MS, fails
 from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
@@ -86,7 +85,7 @@ def test_every_call_is_answered_whatever_becomes_of_the_server(server: RedisServ
         server.ask("REPLICAOF", "NO", "ONE")
 
     new = count(1000)
-    for change in (nothing, fill_up, drain, demote, promote, server.stop, server.start, server.freeze, server.thaw):
+    for change in (drain, fill_up, drain, demote, promote, server.stop, server.start, server.freeze, server.thaw):
         change()
         for number in (*range(4), *islice(new, 4)):
             ask(number, cache)
@@ -114,3 +113,29 @@ def test_a_call_waits_for_a_server_that_says_nothing_once(server: RedisServer, c
     server.thaw()
 
     assert told == list(range(1, 9))
+
+
+@pytest.mark.usefixtures("vendor")
+@pytest.mark.parametrize("kind", ["list", "hash", "garbage", "too long"])
+def test_what_is_no_entry_of_ours_answers_nobody_and_is_replaced(kind: str, server: RedisServer) -> None:
+    with Cache.redis(server.url, timeout_ms=10_000, max_value_bytes=100_000) as cache:
+        for number in (0, 2):
+            ask(number, cache)
+        cache.flush()
+        for name in server.ask("KEYS", "ostinato:*"):
+            server.ask("UNLINK", name)
+            match kind:
+                case "list":
+                    server.ask("RPUSH", name, "v")
+                case "hash":
+                    server.ask("HSET", name, "field", "v")
+                case _:
+                    server.ask("SET", name, b"\x01" * (20 if kind == "garbage" else 200_000))
+        before = cache.stats()
+        answered = [ask(number, cache) for number in (0, 2)]
+        after = cache.stats()
+        cache.flush()
+
+        assert answered == [False, False]
+        assert sum(after[name] - before[name] for name in ("broken", "store_errors")) == 2
+        assert [ask(number, cache) for number in (0, 2)] == [True, True]

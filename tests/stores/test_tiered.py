@@ -317,3 +317,13 @@ def test_a_tiered_cache_over_an_encrypted_one_is_encrypted_too() -> None:
     with pytest.raises(ConfigurationError, match="encryption_key"):
         Cache.tiered(Cache.memory(), shared)
     Cache.tiered(Cache.memory(), shared, encryption_key=b"k" * 32)
+
+
+def test_a_mark_is_no_entry_to_who_looks_at_the_shared_cache_alone() -> None:
+    shared = Cache.memory()
+    cache = Cache.tiered(Cache.memory(), shared)
+    cache.set("k", 1)
+    assert cache.get("k") == 1
+
+    assert [entry.kind for _, _, entry in shared.shelf.walk() if entry is not None] == ["value"]
+    assert len(list(shared.shelf.walk())) == 1

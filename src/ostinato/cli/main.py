@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 from typing import Any, cast
 
@@ -29,6 +30,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except OstinatoError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads has enough
+            raise click.ClickException(f"{error.filename or 'the output'}: {error.strerror or error}") from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import hiredis
+
 from ostinato.caching.stores.redis_line import pack
-from ostinato.caching.stores.redis_refusal import refusal
+from ostinato.caching.stores.redis_refusal import code_of, refusal
 
 if TYPE_CHECKING:
     from ostinato.caching.stores.redis_node import Node
@@ -61,6 +63,9 @@ def scan_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, timeout
             for key, value in zip(part, _ask_each(servers, node, "GET", part, timeout_s), strict=True):
                 if isinstance(value, bytes):
                     yield key[len(prefix) :], value
+                elif isinstance(value, hiredis.ReplyError) and code_of(value) != "WRONGTYPE":
+                    # A key of another type is nobody's entry; who may not read has to hear of it.
+                    raise refusal(value)
 
 
 def clear_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> int:

@@ -24,13 +24,15 @@ LOOK_S = 1.0
 SCOPE_BYTES = 8
 MARK = sha256(b"ostinato tiers").digest()
 """What a scope's mark is kept under, behind the scope."""
+NO_ENTRY = b"F"
+"""What a mark starts with: who looks at the shared store alone sees that it is no entry."""
 MOST_MISSED = 10_000
 
 
 class TieredStore:
     """A fast store in front of a shared one. Whatever is here is in the shared one, or on its way there.
 
-    A scope has a mark in the shared store, 16 bytes of chance. Whoever removes something or replaces it writes
+    A scope has a mark in the shared store, with 16 bytes of chance. Whoever removes something or replaces it writes
     another; whoever clears the scope, with tiers or without, removes it. A process looks at the mark when it is
     asked, once a second by `clock`, and lets its fast tier go of the scope when the mark is another or gone. So
     what one process removes is answered by others for one second at most, beside what the shared store itself
@@ -210,7 +212,7 @@ class TieredStore:
         scope = key[:SCOPE_BYTES]
         self._unsent.add(scope)
         self._marked.add(scope)
-        self.shared.set(_mark_of(scope), os.urandom(16))
+        self.shared.set(_mark_of(scope), NO_ENTRY + os.urandom(16))
 
     def _marks_within(self, scope: bytes) -> list[bytes]:
         if len(scope) > SCOPE_BYTES:
