@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ostinato import Cache, completion
+from ostinato import Cache, completion, embedding
 from ostinato.cli.main import cli
 from ostinato.testing.emulator import Emulator, Reply
 from tests.stores.cosmos_emulator import CosmosEmulator
-from tests.stores.redis_server import PASSWORD, RedisServer, binaries
+from tests.stores.redis_server import PASSWORD, RedisServer, binaries, cluster
 
 MODEL = "openai/gpt-4o"
 OTHER = "openai/gpt-4o-mini"
@@ -313,6 +313,68 @@ def test_cosmos_is_named_by_its_database_and_container() -> None:
         assert run.rows() == []
         run("import", "-", input=exported)
         assert [answer.choices[0].message.content for answer in asked_again(run)] == texts
+
+
+def _cluster(binary: str) -> Iterator[Command]:
+    with cluster(binary, password=PASSWORD) as servers:
+        url = f"redis+cluster://127.0.0.1:{servers[0].port},127.0.0.1:{servers[1].port}"
+        yield Command(
+            url,
+            lambda **settings: Cache.redis(url, password=PASSWORD, timeout_ms=10_000, **settings),
+            {"REDIS_PASSWORD": PASSWORD},
+        )
+
+
+@pytest.fixture(params=["disk", "redis", "cluster"])
+def any_kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Command]:
+    made = {"disk": lambda: _disk(tmp_path), "redis": lambda: _redis(binaries()[0])}
+    yield from made.get(request.param, lambda: _cluster(binaries()[0]))()
+
+
+def test_every_kind_of_entry_comes_back_as_it_was_from_any_kind_of_cache(any_kind: Command, tmp_path: Path) -> None:
+    run, file = any_kind, str(tmp_path / "export.jsonl")
+
+    def asked() -> list[tuple[bool, Any]]:
+        with run.open(encryption_key=KEY, namespace="mine") as cache:
+            streamed = list(completion(MODEL, [{"role": "user", "content": "egret"}], stream=True))
+            answers = [
+                ask("heron", tags=["bird"]),
+                ask("stork", ttl=3600),
+                embedding("openai/text-embedding-3-small", "ibis"),
+            ]
+            cache.set("greeting", "hello")
+            hits = [answer.cache_hit for answer in answers]
+            return [
+                *zip(hits, answers, strict=True),
+                (True, "".join(c.choices[0].delta.content or "" for c in streamed)),
+            ]
+
+    run.env = {**run.env, "OSTINATO_ENCRYPTION_KEY": KEY}
+    first = asked()
+    rows = {row["key"]: row for row in run.rows()}
+    run("export", file)
+    run("clear", "--all", "--yes")
+    assert run.rows() == []
+
+    assert "5 imported" in run("import", file).stdout
+    again = {row["key"]: row for row in run.rows()}
+    assert again.keys() == rows.keys()
+    for key, row in rows.items():
+        assert again[key]["expires_at"] == row["expires_at"]
+        assert again[key]["tags"] == row["tags"]
+    assert asked() == [(True, answer) for _, answer in first]
+    run("rm", "--tag", "bird")
+    assert len(run.rows("--namespace", "mine")) == 4
+    assert json.loads(run("stats", "--json").stdout)["kinds"] == {"chat": 2, "embedding": 1, "value": 1}
+
+
+def test_redis_alone_is_what_the_variables_name() -> None:
+    with RedisServer(binaries()[0], password=PASSWORD) as server:
+        there = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(server.port), "REDIS_PASSWORD": PASSWORD}
+        run = Command("redis", lambda **settings: Cache.redis(server.url, **settings), there)
+        fill(run)
+
+        assert len(run.rows()) == 3
 
 
 def test_bar_shows_on_a_terminal_and_only_there(disk: Command) -> None:

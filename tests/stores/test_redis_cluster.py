@@ -70,12 +70,17 @@ def test_a_slot_that_moves_is_followed() -> None:
         assert store.clear() == 5
 
 
+def write(store: RedisStore, key: bytes) -> None:
+    store.set(key, b"again")
+    store.flush()
+
+
 def test_who_took_over_a_lost_server_s_slots_is_found_whatever_asks() -> None:
     asks: list[Callable[[RedisStore, bytes], object]] = [
         lambda store, key: store.get(key),
         lambda store, key: store.find(key),
         lambda store, key: asyncio.run(store.afind(key)),
-        lambda store, key: (store.set(key, b"again"), store.flush()),
+        write,
         lambda store, key: list(store.scan()),
     ]
     with cluster(binaries()[0], cluster_require_full_coverage="no") as servers, contextlib.ExitStack() as stack:

@@ -32,6 +32,12 @@ def test_a_redis_without_settings_is_the_one_of_this_machine() -> None:
         ({"startup_nodes": [{"host": "a", "port": 1}, {"host": "b", "port": "2"}]}, "a:1, b:2", {}),
         ({"redis_startup_nodes": "a:1, [::1]:2"}, "a:1, ::1:2", {}),
         (
+            {"redis_url": "redis+cluster://u:p%40@a:1,b,[::1]:2/0"},
+            "a:1, b:6379, ::1:2",
+            {"username": "u", "password": "p@"},
+        ),
+        ({"redis_url": "rediss+cluster://a?ssl_ca_certs=/ca"}, "a:6379", {"ssl_ca_certs": "/ca"}),
+        (
             {"sentinel_nodes": [["a", 1], ("b", 2)], "service_name": "main", "username": "u"},
             "main by a:1, b:2",
             {"username": "u"},
@@ -104,6 +110,9 @@ def test_sentinels_have_credentials_of_their_own() -> None:
         ({"ssl": "perhaps"}, "'ssl' cannot be that"),
         ({"redis_url": "http://h"}, "no URL that redis-py reads"),
         ({"redis_url": f"redis://:{SECRET}@h:port"}, "no URL that redis-py reads"),
+        ({"redis_url": f"redis+cluster://:{SECRET}@h:port"}, "no URL that redis-py reads"),
+        ({"redis_url": f"redis+cluster://:{SECRET}@h:1,i:port"}, "'startup_nodes' cannot be that"),
+        ({"redis_url": "redis+cluster://h/1"}, "one database"),
         ({"redis_url": "unix://"}, "no path"),
         ({"redis_url": "redis+sentinel://h"}, "sentinel_nodes="),
         ({"redis_url": "redis://h?decode_response=1"}, "did you mean 'decode_responses'"),

@@ -76,7 +76,8 @@ def on_a_cache(work: Callable[..., None], *, may_be_new: bool = False) -> Callab
 
     @click.option(
         "--cache", "name", default="disk:.cache/42", show_default=True, envvar="OSTINATO_CACHE",
-        help="disk:FOLDER, redis://… or rediss://…, or cosmos:DATABASE/CONTAINER. Variable: OSTINATO_CACHE.",
+        help="disk:FOLDER; redis://…, rediss://…, redis+cluster://…, or redis for what the REDIS_ variables name;"
+        " cosmos:DATABASE/CONTAINER. Variable: OSTINATO_CACHE.",
     )  # fmt: skip
     @click.option("--namespace", help="Only entries of this namespace; '' for those of none.")
     @click.option("--seed", help="The cache_seed of that namespace; the folder's name, or 42, unless given.")
@@ -117,7 +118,9 @@ def settings_of(name: str, *, may_be_new: bool = False) -> tuple[dict[str, Any],
             if not (may_be_new or folder.is_dir()):
                 raise click.UsageError(f"there is no cache in {place!r}; name its folder, as in disk:.cache/42")
             return {"type": "disk", "store": DiskStore(folder)}, folder.resolve().name
-        case "redis" | "rediss" | "unix":
+        case "redis" if not place:
+            return {"type": "redis"}, "42"
+        case "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "unix":
             # A URL says all of its connection but, here, who asks: a command line is no place for a password.
             who = {key: os.environ.get(f"REDIS_{key.upper()}") for key in ("username", "password")}
             return {"type": "redis", "redis_url": name, **who}, "42"
@@ -131,7 +134,10 @@ def settings_of(name: str, *, may_be_new: bool = False) -> tuple[dict[str, Any],
             return {"type": "cosmos_db", "connection_string": string, **wanted}, "42"
         case _:
             # The name itself is not repeated: it may hold a password.
-            raise click.UsageError("--cache must be disk:FOLDER, redis://…, rediss://… or cosmos:DATABASE/CONTAINER")
+            raise click.UsageError(
+                "--cache must be disk:FOLDER, redis://…, rediss://…, redis+cluster://…, redis,"
+                " or cosmos:DATABASE/CONTAINER"
+            )
 
 
 def _keys(key_file: Path | None) -> list[str] | None:

@@ -13,6 +13,7 @@ MEANINGS = {
     "LOADING": "the server is loading its data",
     "MASTERDOWN": "the replica has lost its master",
     "MISCONF": "the server cannot save its data and takes no writes",
+    "MOVED": "the server is one of a cluster; name that with startup_nodes=, or by redis+cluster://",
     "NOAUTH": "the server wants a password",
     "NOPERM": "the user may not do this; it needs GET, SET, UNLINK and SCAN on the prefix",
     "OOM": "the server is full; give it more maxmemory, or a maxmemory-policy that evicts, such as allkeys-lru",

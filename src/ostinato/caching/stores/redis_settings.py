@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -273,22 +274,36 @@ def _from_url(named: Mapping[str, Any]) -> dict[str, Any]:
     extra = [name for name in (*PLACES, "port", "ssl") if name in named and name != "redis_url"]
     if extra:
         raise ConfigurationError(f"give either redis_url or {' and '.join(map(repr, extra))}, not both")
-    url = named["redis_url"]
-    if str(url).partition("://")[0] == "redis+sentinel":
+    url, nodes = _of_cluster(str(named["redis_url"]))
+    if url.startswith("redis+sentinel:"):
         raise ConfigurationError("a URL cannot name sentinels; give sentinel_nodes= and service_name=")
     try:
-        found = dict(parse_url(str(url)))  # type: ignore[no-untyped-call]
+        found = dict(parse_url(url))  # type: ignore[no-untyped-call]
     except (ValueError, TypeError):
         # The URL may hold a password: neither it nor the cause is shown.
         raise ConfigurationError(
-            "redis_url is no URL that redis-py reads: redis://[user:password@]host[:port][/db], rediss:// or unix://"
+            "redis_url is no URL that redis-py reads: redis://[user:password@]host[:port][/db], rediss:// or unix://;"
+            " nor redis+cluster:// or rediss+cluster://"
         ) from None
     kind = found.pop("connection_class", None)
     if kind is SSLConnection:
         found["ssl"] = True
     if kind is UnixDomainSocketConnection and "path" not in found:
         raise ConfigurationError("redis_url names no path of a Unix socket")
+    if nodes:
+        found["startup_nodes"] = nodes
+        found.pop("host", None), found.pop("port", None)
     return _by_name(found)
+
+
+def _of_cluster(url: str) -> tuple[str, str]:
+    """Return a cluster's URL as that of its first server, and its servers with commas; none of any other URL."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"redis+cluster", "rediss+cluster"}:
+        return url, ""
+    end = re.search(r"[/?]|$", rest).start()  # type: ignore[union-attr]  # it matches everywhere
+    who, at, nodes = rest[:end].rpartition("@")
+    return f"{scheme.removesuffix('+cluster')}://{who}{at}{nodes.partition(',')[0]}{rest[end:]}", nodes or "localhost"
 
 
 def _settled(named: dict[str, Any]) -> Settings:
