@@ -52,6 +52,7 @@ def told(path: str, answer: httpx2.Response) -> dict[str, Any]:
         ({"method": "OPTIONS"}, 405),
         ({"content": b"{}", "headers": {"content-type": "text/plain"}}, 415),
         ({"content": b"{}"}, 415),
+        ({"content": b"\x1f\x8b", "headers": {"content-type": "application/json", "content-encoding": "gzip"}}, 415),
         ({"content": b"{", "headers": {"content-type": "application/json"}}, 400),
         ({"content": b"[]", "headers": {"content-type": "application/json; charset=utf-8"}}, 400),
         ({"content": b"[" * 100_000, "headers": {"content-type": "application/json"}}, 400),
@@ -229,6 +230,14 @@ def test_what_no_vendor_key_is_known_for_is_told(emulator: Emulator) -> None:
 
     assert answer.status_code == 401
     assert "OPENAI_API_KEY" in told("/v1/chat/completions", answer)["message"]
+
+
+def test_more_inputs_than_a_vendor_takes_are_refused_at_once(http: httpx2.Client) -> None:
+    many = http.post("/v1/embeddings", json={"model": "embed", "input": ["x"] * 2049})
+    tokens = http.post("/v1/embeddings", json={"model": "embed", "input": [1] * 2049})
+
+    assert (many.status_code, tokens.status_code) == (400, 200)
+    assert "2048" in told("/v1/embeddings", many)["message"]
 
 
 def test_a_fault_of_ours_is_told_and_the_connection_stays(

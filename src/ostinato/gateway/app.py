@@ -142,6 +142,8 @@ class Gateway:
         if method == "POST" and not _is_json(headers.get(b"content-type", b"")):
             # Besides being plain, this keeps web pages out: a browser asks before it sends JSON elsewhere.
             raise UnsupportedMediaTypeError("the content-type of a request must be application/json")
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            raise UnsupportedMediaTypeError("a request must not be compressed: what it unpacks to nobody knows before")
         return handler
 
     async def _answer_rest(self, exchange: Exchange) -> None:

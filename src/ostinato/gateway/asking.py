@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from ostinato.gateway.service import Service
 
 Json = dict[str, Any]
+MOST_INPUTS = 2048
+"""Of one request for embeddings: OpenAI's limit. Each is looked up by itself, while everybody else waits.
+
+Source: https://platform.openai.com/docs/api-reference/embeddings/create (read 2026-11-24)."""
 How = Callable[[Ask, Plan], Awaitable[Told]]
 """Answers from the cache, or asks whom a plan names."""
 
@@ -91,6 +95,9 @@ async def answer_embeddings(service: Service, exchange: Exchange) -> None:
     ask, alias = read_ask(service, exchange, await exchange.json())
     if "input" not in ask.body:
         raise BadRequestError("input must be a text, a list of texts, token ids, or a list of lists of token ids")
+    said = ask.body["input"]
+    if isinstance(said, list) and len(said) > MOST_INPUTS and type(said[0]) is not int:
+        raise BadRequestError(f"input may hold at most {MOST_INPUTS} inputs, not {len(said)}")
     service.let_through(exchange, alias.name)
     await exchange.watched(_answer(service, exchange, ask, alias, service.relay.embed))
 
