@@ -288,6 +288,26 @@ def test_answer_without_usage_has_none_with_and_without_a_cache(embed: Callable[
     assert [answer.cost for answer in answers] == [None, 0, None]
 
 
+def test_what_a_vendor_counts_and_states_beside_tokens_is_kept_and_shared_out(
+    embed: Callable[..., Any], emulator: Emulator
+) -> None:
+    usage = {"prompt_tokens": 7, "total_tokens": 7, "cost": 0.1, "is_byok": False, "cost_details": {"upstream": 1e-7}}
+    emulator.script(
+        Reply(raw_body=msgspec.json.encode({"data": [item(place, 0.5) for place in range(3)], "usage": usage}))
+    )
+    more = {"data": [item(0, 0.5)], "usage": {**usage, "cost": 0.25}}
+    emulator.script(Reply(raw_body=msgspec.json.encode(more)))
+    there = {"api_base": emulator.base_url, "api_key": "k"}
+    with Cache.memory():
+        first = embed("openrouter/some/model", ["a", "b", "c"], **there)
+        mixed = embed("openrouter/some/model", ["b", "c", "a", "d"], **there)
+        again = embed("openrouter/some/model", ["a", "b", "c"], **there)
+
+    assert first.usage == again.usage == usage
+    assert (first.cost, again.cost, again.saved_cost) == (0.1, 0, 0.1)
+    assert (mixed.usage["cost"], mixed.cost, mixed.saved_cost) == (0.35, 0.25, 0.1)
+
+
 def test_usage_and_price_without_a_cache_are_the_vendor_s(embed: Callable[..., Any], emulator: Emulator) -> None:
     emulator.script(reply(item(0, 0.5), item(1, 0.5), model="text-embedding-3-small", more={"kept": 1}))
     answer = embed(MODEL, ["a", "b"])

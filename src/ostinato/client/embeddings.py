@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.batch import Place
@@ -118,8 +120,11 @@ class EmbeddingCall:
             raise APIResponseError(f"{count} embeddings were asked for and {len(items)} came")
         frame = {name: value for name, value in body.items() if name not in {"data", "usage"}}
         usage = body.get("usage") or {}
-        shares = _shares(usage.get("prompt_tokens"), count)
-        return [{"item": item, "frame": frame, "tokens": share} for item, share in zip(items, shares, strict=True)]
+        tokens, rest = _shares(usage.get("prompt_tokens"), count), _parts(usage, count)
+        return [
+            {"item": item, "frame": frame, "tokens": share, "usage": part}
+            for item, share, part in zip(items, tokens, rest, strict=True)
+        ]
 
     def join(self) -> Embeddings:
         """Return the answers of all places as one, in the order of the input."""
@@ -134,19 +139,53 @@ class EmbeddingCall:
         joined._cache_hit = all(place.from_cache for place in self.places)
         bought = [not place.from_cache and place.ride.paid for place in self.places]
         joined._free = not any(bought)
-        tokens = [answer["tokens"] for answer in answers]
-        if all(share is not None for share in tokens):
-            joined["usage"] = _usage(tokens)
+        if all(answer["tokens"] is not None for answer in answers):
+            joined["usage"] = _usage(answers)
             if not all(bought):
-                part = Embeddings({**joined, "usage": _usage(itertools.compress(tokens, bought))})
+                part = Embeddings({**joined, "usage": _usage(itertools.compress(answers, bought))})
                 part._pricer = self._pricer
                 joined._bought = part
         return joined
 
 
-def _usage(tokens: Iterable[int]) -> Usage:
-    total = sum(tokens)
-    return Usage({"prompt_tokens": total, "total_tokens": total})
+def _usage(answers: Iterable[Json]) -> Usage:
+    """Return what these answers used together, with whatever else their vendor counts or states."""
+    answers = list(answers)
+    total = sum(answer["tokens"] for answer in answers)
+    rest = _together([answer.get("usage") or {} for answer in answers]) or {}
+    return Usage({**rest, "prompt_tokens": total, "total_tokens": total})
+
+
+def _parts(value: Any, count: int) -> list[Any]:
+    """Return `value` in `count` parts that `_together` puts together again: numbers are shared, others repeated."""
+    if isinstance(value, dict):
+        members = {name: _parts(item, count) for name, item in value.items()}
+        return [{name: parts[place] for name, parts in members.items()} for place in range(count)]
+    if type(value) is int:
+        return _shares(value, count)
+    if type(value) is float and isfinite(value):
+        return [float(Decimal(part or 0) / _GRAINS) for part in _shares(round(Decimal(str(value)) * _GRAINS), count)]
+    return [value] * count
+
+
+def _together(values: list[Any]) -> Any:
+    """Return what values are together: numbers their sum, objects member by member, of others the first."""
+    first = values[0] if values else None
+    if isinstance(first, dict):
+        members = dict.fromkeys(name for value in values if isinstance(value, dict) for name in value)
+        return {
+            name: _together([value[name] for value in values if isinstance(value, dict) and name in value])
+            for name in members
+        }
+    if type(first) is int and all(type(value) is int for value in values):
+        return sum(values)
+    if type(first) in {int, float} and all(type(value) in {int, float} for value in values):
+        return float(sum(Decimal(str(value)) for value in values))
+    return first
+
+
+_GRAINS = 10**12
+"""In which fractions are shared: what money is counted in."""
 
 
 def listed(value: Any) -> list[Any]:
