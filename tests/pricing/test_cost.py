@@ -211,6 +211,16 @@ def test_audio_has_its_own_rates() -> None:
     assert cost.without_prompt_cache == (700 * 4 + 800 * 32) / Decimal(1_000_000) + cost.output
 
 
+@pytest.mark.parametrize(
+    ("model", "dollars"), [("gpt-4o-audio-preview-2025-06-03", "69.5"), ("gpt-4o-mini-audio-preview", "16.33")]
+)
+def test_sound_of_chat_models_costs_more_than_their_words(model: str, dollars: str) -> None:
+    run = Tokens(uncached=1_000_000, output=1_000_000, audio_input=400_000, audio_output=600_000)
+
+    # 0.6 × 2.5 + 0.4 × 40 + 0.4 × 10 + 0.6 × 80, and 0.6 × 0.15 + 0.4 × 10 + 0.4 × 0.6 + 0.6 × 20
+    assert cost_of(run, "openai", model).total == Decimal(dollars)
+
+
 def test_audio_that_was_read_costs_what_reads_cost_where_it_has_no_rate_of_its_own() -> None:
     custom = Prices.of(
         {

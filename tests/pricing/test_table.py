@@ -69,6 +69,7 @@ DIFFERENCES = {
     "deepseek/deepseek-reasoner": "prices since September 2025",
     "deepseek/deepseek-v4-flash": "peak hours begin on 2026-08-16, and spare weekends since 2026-08-22",
     "deepseek/deepseek-v4-pro": "the same",
+    **dict.fromkeys((f"openai/gpt-4o-{name}audio-preview" for name in ("", "mini-")), "prices of sound"),
     **dict.fromkeys(
         (
             f"openai/{name}"
