@@ -125,7 +125,8 @@ def main() -> None:
         say({"ready": ostinato.__name__})
         for line in sys.stdin:
             wanted = json.loads(line)
-            say({"got": ask(cache, **wanted)})
+            got = ask(cache, **wanted)
+            say({"got": got, "store_errors": cache.stats()["store_errors"]})
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ class TestTieredMemoryOverCosmos(StoreSuite):
         return TieredStore(self.make_fast(max_bytes, clock), shared, clock=clock)
 
 
+@pytest.mark.soak
 class TestTieredDiskOverCosmos(TestTieredMemoryOverCosmos):
     def make_fast(self, max_bytes: int, clock: Callable[[], float]) -> Store:
         return DiskStore(self.folder / str(next(self.numbers)), max_bytes=max_bytes, clock=clock)
