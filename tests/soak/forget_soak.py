@@ -1,6 +1,9 @@
-"""Many processes on one disk cache that delete, clear, invalidate and shred what the others read.
+"""Many processes on one cache that delete, clear, invalidate and shred what the others read.
 
     python -m tests.soak.forget_soak --processes 4 --operations 25000
+    python -m tests.soak.forget_soak --redis redis://localhost --tiers
+
+The cache is on disk; or in a Redis, with a near cache, or with a memory tier of each process in front.
 
 Every value carries a version. Who forgets an entry has read it first, and notes its version and the time on a
 board that all processes share; who reads a version that was forgotten longer ago than the stated bound has been
@@ -26,13 +29,20 @@ from pathlib import Path
 
 from ostinato import Cache
 from ostinato.caching.register import HOLD_S
+from ostinato.caching.stores.contract import Store
 from ostinato.caching.stores.disk import LOOK_S, DiskStore
+from ostinato.caching.stores.memory import MemoryStore
+from ostinato.caching.stores.redis import RedisStore
+from ostinato.caching.stores.redis_near import BOUND_S as NEAR_S
+from ostinato.caching.stores.redis_settings import read_settings
+from ostinato.caching.stores.tiered import LOOK_S as TIER_S
+from ostinato.caching.stores.tiered import TieredStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = 600
 GROUPS = 8
 TAGS = 120
-BOUND_S = HOLD_S + LOOK_S
+BOUND_S = HOLD_S + max(LOOK_S, NEAR_S, TIER_S)
 SLACK_S = 0.25
 """What may pass between the reading of a clock and the next step of a process that others hold up."""
 KEY = "correct horse battery staple 1"
@@ -70,8 +80,8 @@ class Worker:
     Every other one forgets them, too; the rest hear of it in no way but through the store.
     """
 
-    def __init__(self, folder: Path, board: Board, number: int, processes: int) -> None:
-        self.store = DiskStore(folder)
+    def __init__(self, store: Store, board: Board, number: int, processes: int) -> None:
+        self.store = store
         self.board = board
         self.number, self.processes = number, processes
         self.forgets = number % 2 == 0
@@ -131,6 +141,9 @@ class Worker:
         elif chance < 0.97:
             how = "invalidated"
             cache.invalidate(f"tag {name % TAGS}")
+        elif chance > 0.99:
+            how = "forgotten"
+            cache.forget("")  # the model of values
         elif name % GROUPS % 2:
             how = "shredded"
             cache.shred()
@@ -140,12 +153,24 @@ class Worker:
         self.seen[how] += 1
 
 
-def soak(folder: Path, *, processes: int, operations: int, seconds: float) -> Counter[str]:
+def store_of(folder: Path, redis_url: str | None, *, tiers: bool) -> Store:
+    """Return the store of one process."""
+    if redis_url is None:
+        return DiskStore(folder)
+    near = {} if tiers else {"near_bytes": 2**20}
+    store = RedisStore(read_settings({"redis_url": redis_url, "timeout_ms": 10_000, **near}))
+    return TieredStore(MemoryStore(), store) if tiers else store
+
+
+def soak(
+    folder: Path, *, processes: int, operations: int, seconds: float, redis_url: str | None = None, tiers: bool = False
+) -> Counter[str]:
     """Run `processes` workers of `operations` each, and return what all of them saw."""
     board = folder / "board"
     board.write_bytes(bytes(NAMES * 24))
     command = [sys.executable, "-m", "tests.soak.forget_soak", "--folder", str(folder), "--worker"]
     shared = ["--processes", str(processes), "--operations", str(operations), "--seconds", str(seconds)]
+    shared += (["--redis", redis_url] if redis_url else []) + (["--tiers"] if tiers else [])
     running = [
         subprocess.Popen(
             [*command, str(number), *shared],
@@ -169,17 +194,21 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=25_000, help="of each process")
     parser.add_argument("--seconds", type=float, default=20.0, help="over which they are spread")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--redis", help="the URL of a Redis to use in place of a folder")
+    parser.add_argument("--tiers", action="store_true", help="a memory tier in front of it, in place of a near cache")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker is not None:
         with Board.opened(asked.folder / "board") as board:
-            worker = Worker(asked.folder / "cache", board, asked.worker, asked.processes)
+            store = store_of(asked.folder / "cache", asked.redis, tiers=asked.tiers)
+            worker = Worker(store, board, asked.worker, asked.processes)
             worker.work(asked.operations, asked.seconds)
         sys.stdout.write(json.dumps(worker.seen))
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        seen = soak(folder, processes=asked.processes, operations=asked.operations, seconds=asked.seconds)
+        given = {"processes": asked.processes, "operations": asked.operations, "seconds": asked.seconds}
+        seen = soak(folder, **given, redis_url=asked.redis, tiers=asked.tiers)
     sys.stdout.write(f"{dict(seen)}\n")
     return 1 if seen["stale"] or seen["stale at once"] or seen["crashes"] else 0
 
