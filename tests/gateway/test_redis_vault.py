@@ -161,6 +161,15 @@ def test_a_server_that_is_away_costs_no_known_key_and_no_line(server: RedisServe
     assert [row["calls"] for row in vault.spend([])] == [3]
 
 
+def test_what_could_not_be_written_to_the_end_is_told(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    books = Books(vault_of(server, timeout_ms=200))
+    books.till.settle(books.till.admit(None, "m"), line())
+    server.stop()
+    books.close()
+
+    assert "is lost: Redis at" in caplog.text
+
+
 def test_a_process_that_is_alone_counts_a_minute_by_itself(server: RedisServer) -> None:
     clock = ManualClock()
     vault = vault_of(server, timeout_ms=200)

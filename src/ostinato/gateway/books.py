@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ostinato.errors import warn
 from ostinato.gateway.file_vault import FileVault
 from ostinato.gateway.keys import KeyRing
 from ostinato.gateway.till import REST_S, SETTLE_S, Till
@@ -57,7 +58,8 @@ class Books:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
-        self.till.close()
+        if not self.till.close():
+            warn("what was spent since the ledger could be written is lost: %s", self.problem)
         self.vault.close()
 
     def _write(self) -> None:
