@@ -42,3 +42,20 @@ def test_content_that_is_no_text_is_told_as_text_in_every_dialect(name: str, con
 
     assert text in json.dumps(whole, separators=(",", ":"))
     assert text in json.dumps([*events, *renderer.end()], separators=(",", ":"))
+
+
+@pytest.mark.parametrize(("name", "path"), [("anthropic", "id"), ("openai_responses", "call_id")])
+def test_a_tool_call_without_an_id_has_one_in_every_dialect(name: str, path: str) -> None:
+    dialect = find_dialect(name)
+    calls = [{"id": "", "type": "function", "function": {"name": tool, "arguments": "{}"}} for tool in ("f", "g")]
+    choice = {"index": 0, "finish_reason": "tool_calls"}
+    said = {"id": "c", "model": "m", "choices": [{**choice, "message": {"role": "assistant", "tool_calls": calls}}]}
+    whole = dialect.render(find_wire("openai_chat").parse(said))
+    renderer = dialect.renderer()
+    delta = {"tool_calls": [{**call, "index": place} for place, call in enumerate(calls)]}
+    events = [*renderer.feed(Chunk({"id": "c", "choices": [{**choice, "delta": delta}]})), *renderer.end()]
+
+    items = [*whole.get("content", ()), *whole.get("output", ())]
+    begun = [event.get("content_block") or event.get("item") for event in events]
+    assert [(item[path], item["name"]) for item in items] == [("call_0", "f"), ("call_1", "g")]
+    assert {(item[path], item["name"]) for item in begun if item} == {("call_0", "f"), ("call_1", "g")}

@@ -185,6 +185,12 @@ def each_call(message: Json, translate: Callable[[Json, str, int], Json]) -> lis
     return made
 
 
+def call_id(call: Json, number: int) -> str:
+    """Return the id of a vendor's tool call, or one by its number: Gemini's may be empty."""
+    given = dict.get(call, "id")
+    return given if isinstance(given, str) and given else f"call_{number}"
+
+
 def dump(value: Any) -> Any:
     """Return what a pydantic model holds, as the OpenAI client would send it; anything else as it is."""
     dumping = getattr(value, "model_dump", None)

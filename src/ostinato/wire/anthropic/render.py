@@ -9,7 +9,7 @@ from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.anthropic.messages import assistant_content
 from ostinato.wire.anthropic.response import FINISH
 from ostinato.wire.contract import Event, Json
-from ostinato.wire.values import Flaw
+from ostinato.wire.values import Flaw, call_id
 
 _STOP = {
     "stop": "end_turn",
@@ -60,6 +60,10 @@ def render(completion: Completion) -> Json:
 
 def content_of(message: Json) -> list[Json]:
     """Return what a message says as content blocks. Reasoning without a signature is thinking without one."""
+    calls = dict.get(message, "tool_calls")
+    if isinstance(calls, list) and not all(isinstance(call, dict) and dict.get(call, "id") for call in calls):
+        named = [{**call, "id": call_id(call, place)} for place, call in enumerate(calls) if isinstance(call, dict)]
+        message = {**message, "tool_calls": named}
     try:
         said = assistant_content(message)
     except Flaw:
@@ -212,7 +216,8 @@ class Renderer:
             number = dict.get(call, "id") or self._last
         events: list[Event] = []
         if number not in self._tools:
-            events = [*self._close(), self._start(_tool_use(call, function))]
+            named = {**call, "id": call_id(call, len(self._tools))}
+            events = [*self._close(), self._start(_tool_use(named, function))]
             self._open = "tool_use"
             self._tools[number] = self._blocks - 1
         self._last = number

@@ -11,6 +11,7 @@ from ostinato.wire.openai_responses.items import CALLS
 from ostinato.wire.openai_responses.thoughts import reasoning_item
 from ostinato.wire.openai_responses.unfold import opening
 from ostinato.wire.openai_responses.writing import Writing
+from ostinato.wire.values import call_id
 
 _KINDS = {
     401: ("invalid_request_error", "invalid_api_key"),
@@ -86,7 +87,7 @@ def _items(message: Json, name: str, status: str, logprobs: list[Any]) -> list[J
         parts.append({"type": "refusal", "refusal": refusal})
     if parts:
         items.append({"id": f"msg_{name}", **_MESSAGE, "status": status, "content": parts})
-    items += [_call_item(call) for call in dict.get(message, "tool_calls") or ()]
+    items += [_call_item(call, place) for place, call in enumerate(dict.get(message, "tool_calls") or ())]
     return items
 
 
@@ -118,15 +119,15 @@ def _logprobs(choice: Json) -> list[Any]:
     return (dict.get(logprobs, "content") or []) if isinstance(logprobs, dict) else []
 
 
-def _call_item(call: Json, given_text: str | None = None) -> Json:
-    """Return a tool call as an item, with `given_text` in place of what it is given."""
+def _call_item(call: Json, number: int, given_text: str | None = None) -> Json:
+    """Return the tool call of this number as an item, with `given_text` in place of what it is given."""
     kind = "custom_tool_call" if isinstance(dict.get(call, "custom"), dict) else "function_call"
     name, given = CALLS[kind]
     called: Json = dict.get(call, name) or {}
-    call_id = dict.get(call, "id")
+    named = call_id(call, number)
     said = (called.get(given) or "") if given_text is None else given_text
-    item = {"id": f"{'ctc' if kind == 'custom_tool_call' else 'fc'}_{call_id}", "type": kind, "status": "completed"}
-    return {**item, "call_id": call_id, "name": called.get("name"), given: said}
+    item = {"id": f"{'ctc' if kind == 'custom_tool_call' else 'fc'}_{named}", "type": kind, "status": "completed"}
+    return {**item, "call_id": named, "name": called.get("name"), given: said}
 
 
 def usage_of(usage: Any) -> Json | None:
@@ -281,7 +282,9 @@ class Renderer:
         item = self._calls.get(number)
         if item is None:
             events = self._close()
-            item = self._calls[number] = self._start({**_call_item(call, ""), "status": "in_progress"})
+            item = self._calls[number] = self._start(
+                {**_call_item(call, len(self._calls), ""), "status": "in_progress"}
+            )
             events += item.begin()
         called = dict.get(call, "function") or dict.get(call, "custom") or {}
         text = called.get("arguments") or called.get("input")
