@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Iterator
@@ -184,7 +185,8 @@ def test_a_thread_that_waits_goes_on_when_there_is_more_to_follow_or_the_store_i
     store.close()
 
 
-def test_waiting_takes_a_connection_of_its_own_and_gives_it_back(server: RedisServer) -> None:
+@pytest.mark.parametrize("how", ["nothing to hear", "close", "aclose"])
+def test_waiting_takes_a_connection_of_its_own_and_gives_it_back(server: RedisServer, how: str) -> None:
     def subscribers() -> int:
         return sum("cmd=subscribe" in line for line in server.ask("CLIENT", "LIST").decode().splitlines())
 
@@ -193,7 +195,13 @@ def test_waiting_takes_a_connection_of_its_own_and_gives_it_back(server: RedisSe
     store.leases.wait([KEY], 0.01)
     waiting = subscribers()
     assert isinstance(store.leases.claim(key_of("another")), Lead)
-    store.leases.wait([], 0)
+    match how:
+        case "close":
+            store.close()
+        case "aclose":
+            asyncio.run(store.aclose())
+        case _:
+            store.leases.wait([], 0)
 
     assert waiting == 1
     wait_until(lambda: subscribers() == 0)

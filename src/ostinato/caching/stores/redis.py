@@ -154,12 +154,7 @@ class RedisStore:
         }
 
     def close(self) -> None:
-        self._behind.close()
-        if self.leases is not None:
-            self.leases.ear.close()
-        if self._near is not None:
-            self._near.close()
-        self.servers.holders.discard(self)
+        self._close_own()
         if not self.servers.holders:
             self.servers.close()
 
@@ -199,15 +194,21 @@ class RedisStore:
         return await _in_thread(self.clear, scope)
 
     async def aclose(self) -> None:
-        await _in_thread(self._behind.close)
-        if self._near is not None:
-            await _in_thread(self._near.close)
-        self.servers.holders.discard(self)
+        await _in_thread(self._close_own)
         if not self.servers.holders:
             await self.servers.aclose()
 
     def __repr__(self) -> str:
         return f"RedisStore({self.settings.where})"
+
+    def _close_own(self) -> None:
+        """Write what waits, and end what no other store shares."""
+        self._behind.close()
+        if self.leases is not None:
+            self.leases.ear.close()
+        if self._near is not None:
+            self._near.close()
+        self.servers.holders.discard(self)
 
     def _unlink(self, key: bytes) -> bool:
         name = self._prefix + key
