@@ -59,3 +59,16 @@ def test_a_tool_call_without_an_id_has_one_in_every_dialect(name: str, path: str
     begun = [event.get("content_block") or event.get("item") for event in events]
     assert [(item[path], item["name"]) for item in items] == [("call_0", "f"), ("call_1", "g")]
     assert {(item[path], item["name"]) for item in begun if item} == {("call_0", "f"), ("call_1", "g")}
+
+
+def test_a_tool_call_of_a_newer_kind_takes_nothing_else_of_an_answer_with_it() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    known = {"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": [thought, {"type": "text", "text": "hi"}], "tool_calls": [{"id": "a", "type": "new"}, known]}
+    said = {"id": "c", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}
+
+    assert find_dialect("anthropic").render(find_wire("openai_chat").parse(said))["content"] == [
+        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "text", "text": "hi"},
+        {"type": "tool_use", "id": "b", "name": "f", "input": {}},
+    ]

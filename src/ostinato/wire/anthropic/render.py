@@ -61,19 +61,31 @@ def render(completion: Completion) -> Json:
 def content_of(message: Json) -> list[Json]:
     """Return what a message says as content blocks. Reasoning without a signature is thinking without one."""
     calls = dict.get(message, "tool_calls")
-    if isinstance(calls, list) and not all(isinstance(call, dict) and dict.get(call, "id") for call in calls):
-        named = [{**call, "id": call_id(call, place)} for place, call in enumerate(calls) if isinstance(call, dict)]
+    if isinstance(calls, list) and calls:
+        named = [{**call, "id": call_id(call, place)} for place, call in enumerate(calls) if _is_call(call)]
         message = {**message, "tool_calls": named}
     try:
         said = assistant_content(message)
     except Flaw:
         said = str(text_of(dict.get(message, "content")) or "")
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
-    blocks = [block for block in blocks if block != {"type": "text", "text": ""}]
+    blocks = [_block(block) for block in blocks if block != {"type": "text", "text": ""}]
     reasoning = dict.get(message, "reasoning_content") or dict.get(message, "reasoning")
     if isinstance(reasoning, str) and reasoning and not any(block.get("type") == "thinking" for block in blocks):
         blocks.insert(0, {"type": "thinking", "thinking": reasoning, "signature": ""})
     return blocks
+
+
+def _is_call(call: Any) -> bool:
+    """Say whether Anthropic has a block for a tool call. One of a kind that is newer takes no other with it."""
+    return isinstance(call, dict) and any(isinstance(dict.get(call, kind), dict) for kind in ("function", "custom"))
+
+
+def _block(block: Json) -> Json:
+    """Return a block with its thinking as text: Mistral's is a list of parts."""
+    if block.get("type") == "thinking" and isinstance(block.get("thinking"), list):
+        return {"type": "thinking", "thinking": text_of(block["thinking"]), "signature": ""}
+    return block
 
 
 def stop_reason(choice: Json, *, called: bool) -> str | None:
