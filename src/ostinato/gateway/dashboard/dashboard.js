@@ -201,9 +201,10 @@ function Cache() {
   const [stats, setStats] = useState(null);
   useEffect(() => void ask("cache/stats").then(setStats, () => setStats(null)), []);
   if (!stats) return "";
-  const shown = Object.entries(stats).filter(([name, value]) => typeof value === "number" && (value || ALWAYS.has(name)));
+  const { workers, ...counts } = stats;
+  const shown = Object.entries(counts).filter(([name, value]) => typeof value === "number" && (value || ALWAYS.has(name)));
   return html`<section aria-label="Response cache">
-    <h2>Response cache of this worker</h2>
+    <h2>Response cache${workers > 1 && ` of ${workers} workers`}</h2>
     <div class="cards">${shown.map(([name, value]) => html`<${Card} key=${name} name=${name.replaceAll("_", " ")}>${count(value)}<//>`)}</div>
   </section>`;
 }
