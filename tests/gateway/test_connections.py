@@ -16,6 +16,7 @@ from ostinato.client.passage import Passage
 from ostinato.gateway.exchange import Exchange
 from ostinato.testing.emulator import Emulator
 from tests.gateway.serving import CACHE, Serving, config_for
+from tests.stores.redis_server import RedisServer, binaries
 
 ASK = "GET /health/liveness HTTP/{version}\r\nhost: localhost\r\n{more}\r\n"
 
@@ -71,6 +72,32 @@ def test_a_models_name_cannot_add_a_header(emulator: Emulator) -> None:
     assert answer.status_code == 200
     assert "x-made-up" not in answer.headers
     assert answer.headers["x-litellm-model-group"] == r"any/x\r\nx-made-up: 1"
+
+
+def test_a_hit_that_waits_for_its_redis_keeps_nobody_else_waiting(emulator: Emulator) -> None:
+    body = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "hello"}]})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+    asked = f"{head}content-type: application/json\r\n\r\n{body}".encode()
+    with RedisServer(binaries()[0]) as redis:
+        params = json.dumps({"type": "redis", **redis.settings, "timeout_ms": 20_000})
+        cached = f"litellm_settings: {{cache: true, cache_params: {params}}}\n"
+        with Serving(config_for(emulator, cached)) as serving, httpx2.Client(base_url=serving.url) as http:
+            plain = {"content-type": "application/json"}
+            seen = [http.post("/v1/chat/completions", content=body, headers=plain) for _ in range(3)]
+            with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as client:
+                redis.freeze()
+                client.sendall(asked)
+                alive = {http.get("/health/liveness").status_code for _ in range(3)}
+                client.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
+                redis.thaw()
+                client.setblocking(True)
+                answer = client.recv(4096)
+
+    assert [each.headers["x-ostinato-cache"] for each in seen] == ["miss", "hit", "hit"]
+    assert alive == {200}
+    assert b"x-ostinato-cache: hit" in answer
 
 
 @pytest.mark.parametrize("stream", [False, True])

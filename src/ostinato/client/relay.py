@@ -68,13 +68,17 @@ class Relay:
         self._told = Memo(8 << 20)
         """Store key, dialect and form → when it was stored, what is sent, what it saves."""
 
-    def recall(self, token: Any) -> Told | None:
-        """Answer a request that was seen before out of a store that answers at once, or return None."""
+    async def recall(self, token: Any) -> Told | None:
+        """Answer a request that was seen before out of the store, or return None."""
         known, cache = self._known.get(token), self.cache
         if known is None or cache is None:
             return None
-        policy = known.policy
-        entry = cache.shelf.recall(known.store_key, "chat", policy.max_age_s, counts_miss=False)
+        policy, shelf = known.policy, cache.shelf
+        entry = (
+            shelf.recall(known.store_key, "chat", policy.max_age_s, counts_miss=False)  # spares a coroutine
+            if shelf.store.instant
+            else await shelf.arecall(known.store_key, "chat", policy.max_age_s, counts_miss=False)
+        )
         if entry is None:
             return None
         if policy.soft_ttl_s is not None and cache.is_stale(entry, policy.soft_ttl_s):

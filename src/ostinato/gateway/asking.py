@@ -38,7 +38,7 @@ async def answer_model(service: Service, exchange: Exchange) -> None:
     """Answer a request in a dialect."""
     raw = await exchange.body()
     token = _token(exchange, raw)
-    told = service.relay.recall(token)
+    told = await service.relay.recall(token)
     if told is None:
         ask, alias = read_ask(service, exchange, object_of(raw), token)
         service.let_through(exchange, alias.name)

@@ -42,6 +42,7 @@ class LoopLine(asyncio.Protocol):
         self._transport = writer.transport
         self._reader = hiredis.Reader(notEnoughData=UNFINISHED)
         self._waiting: deque[_Question] = deque()
+        self._unsent: list[bytes] = []
         self._limit_bytes = limit_bytes + REPLY_OVERHEAD
         self._unread_bytes = 0
         self._transport.set_protocol(self)
@@ -58,10 +59,16 @@ class LoopLine(asyncio.Protocol):
         timer = self.loop.call_later(left, self._expire, question, self.loop.time() + left)
         self._waiting.append(question)
         try:
-            self._transport.write(packed)
+            self._unsent.append(packed)
+            if len(self._unsent) == 1:
+                self.loop.call_soon(self._send)  # what other tasks ask in this turn goes along
             return await question.future
         finally:
             timer.cancel()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        self._transport.write(b"".join(unsent))
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
