@@ -42,6 +42,8 @@ _decode = msgspec.json.Decoder().decode
 
 _EMBEDDED = frozenset({"input", "model", "stream"})
 _SETTLED = frozenset({"api_key", "api_base", "base_url", "timeout", "num_retries", "drop_params"})
+MOST_WAYS = 1000
+"""Deployments by dialect that are remembered; clients make some up, where a name is a pattern."""
 LONG_REQUEST = 2048
 """Bytes above which a request is remembered by its digest."""
 
@@ -65,7 +67,7 @@ class Relay:
         self._policies: dict[str, Policy] = {}
         self._known = Memo(4 << 20)
         """Token of a request → what was found out about it."""
-        self._told = Memo(8 << 20)
+        self._told = Memo(4 << 20)
         """Store key, dialect and form → when it was stored, what is sent, what it saves."""
 
     async def recall(self, token: Any) -> Told | None:
@@ -230,7 +232,7 @@ class Relay:
         way = self._ways.get(key)
         if way is None or way.deployment != deployment:
             way = way_to(self._client, dialect, deployment)
-            if len(self._ways) >= 10_000:
+            if len(self._ways) >= MOST_WAYS:
                 self._ways.clear()
             self._ways[key] = way
         return way

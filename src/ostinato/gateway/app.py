@@ -175,12 +175,16 @@ class Gateway:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         sharing = asyncio.create_task(self._share())
+        loading = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
+                loading = asyncio.get_running_loop().run_in_executor(None, self.service.load)
             else:
                 sharing.cancel()
+                if loading is not None:
+                    await loading
                 await self.service.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

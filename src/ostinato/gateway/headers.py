@@ -37,7 +37,8 @@ def told_headers(call_id: str, told: Told) -> Pairs:
     """Return the headers of an answer. What is not known is left out: the cost of a stream that is on its way."""
     call = call_id.encode()
     pairs = [(b"x-ostinato-call-id", call), (b"x-litellm-call-id", call)]
-    pairs += _lasting(told.cache, told.key, told.paid_pico, told.saved_pico, told.miss, told.deployment, told.model)
+    told_of = _lasting if told.cache == "hit" else _once
+    pairs += told_of(told.cache, told.key, told.paid_pico, told.saved_pico, told.miss, told.deployment, told.model)
     if told.said:
         pairs += _passed(told.said)
     if told.age_s is not None:
@@ -60,11 +61,10 @@ def _passed(said: Mapping[str, str]) -> Pairs:
     return plain + [(b"llm_provider-" + name, value) for name, value in plain]
 
 
-@lru_cache(4096)
-def _lasting(
+def _once(
     cache: str, key: str, paid_pico: int | None, saved_pico: int | None, miss: str, deployment: str, model: str
 ) -> Pairs:
-    """Return what is the same each time that an entry answers: a hit makes it once."""
+    """Return what is the same each time that an entry answers."""
     pairs = [(b"x-ostinato-cache", cache.encode()), (b"x-ostinato-cache-key", key.encode())]
     if paid_pico is not None:
         pairs.append((b"x-litellm-response-cost", decimal(paid_pico).encode()))
@@ -78,6 +78,10 @@ def _lasting(
         pairs.append((b"x-litellm-model-id", deployment.encode()))
         pairs.append((b"x-litellm-model-group", model.encode("unicode_escape")))
     return pairs
+
+
+_lasting = lru_cache(1024)(_once)
+"""The same, remembered for hits: an entry that answers again makes them once."""
 
 
 def plain_headers(call_id: str) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -60,6 +61,13 @@ class Service:
         self.relay = Relay(self.client, self.cache)
         tally = self.watch.tally
         self.errands: Errands = Errands(tally.folder, tally.index) if before is None else before.errands
+
+    def load(self) -> None:
+        """Load what the first call upstream needs, while others are answered already."""
+        transport = self.client.transport
+        if isinstance(transport, AiohttpTransport):
+            transport.load()
+            gc.freeze()  # as what was loaded before: it stays
 
     def look(self) -> None:
         """Bring the counts up to date that others keep."""

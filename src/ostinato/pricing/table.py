@@ -13,7 +13,7 @@ import msgspec
 from ostinato.pricing.rates import Prices, prices_of
 
 TABLE = Path(__file__).with_name("prices.json")
-MAX_FOUND = 4096
+MAX_FOUND = 1024
 """Names whose model is remembered. A server that echoes any name cannot make this grow."""
 
 _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")

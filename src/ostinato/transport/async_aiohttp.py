@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ostinato.errors import MissingDependencyError
@@ -22,16 +24,13 @@ class AiohttpTransport(AsyncTransport):
     """
 
     def __init__(self) -> None:
-        """Load aiohttp.
+        """Have nothing loaded yet: aiohttp takes as long as all the rest of a gateway.
 
         Raises: MissingDependencyError: it is not installed.
         """
         super().__init__()
-        try:
-            from ostinato.transport.aiohttp_pool import AiohttpPool
-        except ImportError as exc:
-            raise MissingDependencyError("the gateway needs aiohttp: pip install 'ostinato[gateway]'") from exc
-        self._kind = AiohttpPool
+        if find_spec("aiohttp") is None:
+            raise MissingDependencyError("the gateway needs aiohttp: pip install 'ostinato[gateway]'")
         self._other = AsyncTransport()
         self._direct: dict[str, bool] = {}
         """By origin, whether no proxy stands before it."""
@@ -49,5 +48,11 @@ class AiohttpTransport(AsyncTransport):
         await super().aclose()
         await self._other.aclose()
 
+    def load(self) -> None:
+        """Load aiohttp, so that the first call need not."""
+        import_module("ostinato.transport.aiohttp_pool")
+
     def _make_pool(self) -> Pool:
-        return self._kind()
+        from ostinato.transport.aiohttp_pool import AiohttpPool
+
+        return AiohttpPool()
