@@ -1,8 +1,9 @@
 """Calls that processes share, in numbers: `python -m bench.leases`.
 
-How far the first tokens of three processes that follow lie behind the leader's first, with one call and with fifty
-calls in each of the four, and what a miss that nobody shares takes, beside the same cache without leases. (How often a
-store is asked is a test: `tests/stores/test_redis_leases.py`, `test_cosmos_leases.py`.)
+How far the first token of three processes that follow lies behind the leader's, with one call and with fifty in each of
+the four; with fifty also how far that of their n-th call lies behind the leader's n-th; and what a miss that nobody
+shares takes, beside the same cache without leases. (How often a store is asked is a test:
+`tests/stores/test_redis_leases.py`, `test_cosmos_leases.py`.)
 """
 
 from __future__ import annotations
@@ -40,25 +41,33 @@ def places() -> Iterator[dict[str, dict[str, Any]]]:
         }
 
 
-def lags_ms(emulator: Emulator, settings: dict[str, Any], *, calls: int, rounds: int) -> list[float]:
-    """Return how long after the first of the leader's calls those of three others saw a token, in milliseconds."""
-    lags: list[float] = []
+def lags_ms(
+    emulator: Emulator, settings: dict[str, Any], *, calls: int, rounds: int
+) -> tuple[list[float], list[float]]:
+    """Return how long after the leader's process three others saw a token, in their first call and in each."""
+    first, each = [], []
     with asking(emulator, settings, 4) as askers:
         for number in range(rounds):
             gate = threading.Event()
             emulator.script(Reply(gates={1: gate}, pieces=("one", "two")))
             for asker in askers:
-                asker.asks(f"lag {number}", calls=calls, asynchronous=True)
+                asker.asks(f"lag {calls} {number}", calls=calls, asynchronous=True)
             for asker in askers:
                 asker.is_on_the_way()
-            time.sleep(0.3)  # a benchmark may wait: until the others follow
+            emulator.wait_for_calls(number + 1, 30)
+            time.sleep(0.5)  # a benchmark may wait: until the others follow
             assert len(emulator.calls) == number + 1, "the calls were not shared"
             leader = emulator.calls[-1].body["user"]
             gate.set()
-            firsts = {str(asker.pid): [got["first_at"] for got in asker.got()] for asker in askers}
-            led_at = min(firsts.pop(leader))
-            lags += [max(first - led_at, 0.0) * 1e3 for theirs in firsts.values() for first in theirs]
-    return lags
+            at = {str(asker.pid): sorted(got["first_at"] for got in asker.got()) for asker in askers}
+            own = at.pop(leader)
+            lags = [
+                [max(late - early, 0.0) * 1e3 for late, early in zip(theirs, own, strict=True)]
+                for theirs in at.values()
+            ]
+            first += [lag[0] for lag in lags]
+            each += [one for lag in lags for one in lag]
+    return first, each
 
 
 def miss_ms(settings: dict[str, Any], name: str, calls: int = 200) -> list[float]:
@@ -86,8 +95,9 @@ def main() -> None:
             goal = f"  goal {GOALS[kind]}" if kind in GOALS else "  polled"
             for calls, rounds in ((1, 20), (50, 10)):
                 emulator.reset()
-                lags = lags_ms(emulator, settings, calls=calls, rounds=rounds)
-                print(f"{kind:7} 4 x {calls:2} calls, first tokens behind the leader's  {percentiles(lags)} ms{goal}")
+                first, each = lags_ms(emulator, settings, calls=calls, rounds=rounds)
+                print(f"{kind:7} 4 x {calls:2} calls, first token behind the leader's  {percentiles(first)} ms{goal}")
+            print(f"{kind:7} 4 x {calls:2} calls, n-th behind the leader's n-th    {percentiles(each)} ms")
         for kind, settings in kinds.items():
             shared, alone = [], []
             for block in range(3):  # interleaved, so that both see the same machine

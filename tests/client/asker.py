@@ -1,8 +1,8 @@
 """A process that asks: `python -m tests.client.asker '{"type": "disk", …}'`, told on stdin, answering on stdout.
 
 A line `{"question": "…", "calls": 50, "asynchronous": false, "streams": true}` makes so many identical calls at
-once. It answers with a line of what each of them got; before that, with one when all are on their way, and one for
-each stream that begins.
+once. It answers with a line of what each of them got; before that, with one when all are on their way, and one when
+the first stream begins.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ostinato import Cache, acompletion, completion
 from ostinato.errors import OstinatoError
 
 _saying = threading.Lock()
+_began = threading.Event()
 
 
 class Got:
@@ -36,7 +37,9 @@ class Got:
         if chunk.choices and chunk.choices[0].delta.content:
             if self.first_at is None:
                 self.first_at = time.monotonic()
-                say({"began": True})
+                if not _began.is_set():
+                    _began.set()
+                    say({"began": True})
             self.pieces.append(chunk.choices[0].delta.content)
 
     def take_whole(self, answer: Any) -> None:
@@ -89,6 +92,7 @@ def asked(question: str) -> dict[str, Any]:
 
 
 def ask(cache: Cache, question: str, calls: int, *, asynchronous: bool, streams: bool) -> list[dict[str, Any]]:
+    _began.clear()
     before = cache.stats()["joins"]
     on_the_way = threading.Event()
 
