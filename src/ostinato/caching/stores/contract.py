@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar, TypeVarTuple, runtime_checkable
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 
 class Store(Protocol):
@@ -83,3 +86,10 @@ def found_until(value: bytes, expires_at: float | None, now: float) -> Found | N
     if expires_at is None:
         return value, None
     return (value, expires_at - now) if now < expires_at else None
+
+
+async def in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """Return what `work` returns, done beside the event loop: the twin of a verb that waits and is seldom asked."""
+    import asyncio  # the caller's loop has loaded it; a program without one never does
+
+    return await asyncio.to_thread(work, *arguments)

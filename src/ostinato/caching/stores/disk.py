@@ -6,9 +6,9 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
-from ostinato.caching.stores.contract import Found, found_until
+from ostinato.caching.stores.contract import Found, found_until, in_thread
 from ostinato.caching.stores.disk_file import CacheFile
 from ostinato.caching.stores.disk_leases import DiskLeases
 from ostinato.caching.stores.disk_writer import MARKS, Writer
@@ -18,9 +18,6 @@ from ostinato.caching.stores.front import Front
 from ostinato.caching.stores.leases import LEASE_S
 from ostinato.caching.stores.rows import COUNT, GENERATION, LOOKUP, integers_of, is_live, within
 from ostinato.errors import ConfigurationError, StoreError
-
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
 
 LOOK_S = 1.0
 """How often a process looks whether others changed the file: what it may answer from memory too long."""
@@ -208,16 +205,16 @@ class DiskStore:
         if len(value) > self.max_bytes or len(value) > LARGEST_BYTES:
             await self.adelete(key)
         elif self._writer.put(key, value, self._expiry(ttl_s)):
-            await _in_thread(self._writer.relieve)
+            await in_thread(self._writer.relieve)
 
     async def adelete(self, key: bytes) -> bool:
-        return await _in_thread(self.delete, key)
+        return await in_thread(self.delete, key)
 
     async def aclear(self, scope: bytes = b"") -> int:
-        return await _in_thread(self.clear, scope)
+        return await in_thread(self.clear, scope)
 
     async def aclose(self) -> None:
-        await _in_thread(self.close)
+        await in_thread(self.close)
 
     def before_fork(self) -> None:
         self._writer.write_lock.acquire()
@@ -263,9 +260,3 @@ class DiskStore:
             return
         if len(front.touched) >= MARKS:
             self._writer.wake()
-
-
-async def _in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    import asyncio  # the caller's loop has loaded it; a program without one never does
-
-    return await asyncio.to_thread(work, *arguments)

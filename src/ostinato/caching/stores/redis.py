@@ -6,10 +6,10 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
 from ostinato.caching.stores.behind import Behind
-from ostinato.caching.stores.contract import Found, found_until
+from ostinato.caching.stores.contract import Found, found_until, in_thread
 from ostinato.caching.stores.leases import LEASE_S
 from ostinato.caching.stores.redis_leases import RedisLeases
 from ostinato.caching.stores.redis_line import pack
@@ -21,9 +21,6 @@ from ostinato.caching.stores.redis_stats import read_stats
 from ostinato.caching.stores.redis_sweep import clear_node, scan_node
 from ostinato.caching.stores.redis_writes import Writes
 from ostinato.errors import StoreError
-
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
 
 BATCH = 200
 """Entries in one round trip of the writer."""
@@ -188,13 +185,13 @@ class RedisStore:
         self.set(key, value, ttl_s)
 
     async def adelete(self, key: bytes) -> bool:
-        return await _in_thread(self.delete, key)
+        return await in_thread(self.delete, key)
 
     async def aclear(self, scope: bytes = b"") -> int:
-        return await _in_thread(self.clear, scope)
+        return await in_thread(self.clear, scope)
 
     async def aclose(self) -> None:
-        await _in_thread(self._close_own)
+        await in_thread(self._close_own)
         if not self.servers.holders:
             await self.servers.aclose()
 
@@ -266,9 +263,3 @@ def _value(reply: Any) -> bytes | None:
     if isinstance(reply, bytes):
         return reply
     raise refusal(reply)
-
-
-async def _in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    import asyncio  # the caller's loop has loaded it; a program without one never does
-
-    return await asyncio.to_thread(work, *arguments)

@@ -60,12 +60,12 @@ class Line:
 
     def ask(self, packed: bytes, deadline: float) -> Any:
         """Send one command and return its reply; an error of the server's is a value like another."""
-        self._send(packed, deadline)
+        self.send(packed, deadline)
         return self._reply(deadline, self._limit_bytes)
 
     def ask_all(self, packed: bytes, replies: int, deadline: float) -> list[Any]:
         """Send that many commands at once and return their replies."""
-        self._send(packed, deadline)
+        self.send(packed, deadline)
         return [self._reply(deadline, self._limit_bytes) for _ in range(replies)]
 
     def next_push(self, deadline: float) -> Any:
@@ -94,10 +94,7 @@ class Line:
         self._connection.disconnect()  # type: ignore[no-untyped-call]
 
     def send(self, packed: bytes, deadline: float) -> None:
-        """Send a command whose reply is read as what comes next."""
-        self._send(packed, deadline)
-
-    def _send(self, packed: bytes, deadline: float) -> None:
+        """Send a command, whose reply is read as what comes next."""
         try:
             self._wait_until(deadline)
             self._socket.sendall(packed)

@@ -8,16 +8,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Any, TypeVar, TypeVarTuple
+from typing import Any
 
-from ostinato.caching.stores.contract import Dating, Found, Store
+from ostinato.caching.stores.contract import Dating, Found, Store, in_thread
 from ostinato.caching.stores.forks import renew_after_fork
 from ostinato.caching.stores.leases import Leasing
 from ostinato.caching.stores.tiered_leases import TieredLeases
 from ostinato.errors import StoreError
-
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
 
 LOOK_S = 1.0
 """How often a process looks whether others changed something: what it may answer from its fast tier too long."""
@@ -75,9 +72,7 @@ class TieredStore:
         if value is not None:
             return value
         epoch = self._epoch
-        if isinstance(self.shared, Dating):
-            return self._fill(key, self.shared.find(key), epoch)
-        return self._fill(key, _undated(self.shared.get(key)), epoch)
+        return self._fill(key, self.find(key), epoch)
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         self.shared.set(key, value, ttl_s)
@@ -140,25 +135,23 @@ class TieredStore:
     async def aget(self, key: bytes) -> bytes | None:
         if self._is_due(key):
             if self._has_unsent(key):
-                await _in_thread(self.shared.flush)
+                await in_thread(self.shared.flush)
             self._saw(key, await self.shared.aget(_mark_of(key)))
         value = await self._fast_aget(key)
         if value is not None:
             return value
         epoch = self._epoch
-        if isinstance(self.shared, Dating):
-            return self._fill(key, await self.shared.afind(key), epoch)
-        return self._fill(key, _undated(await self.shared.aget(key)), epoch)
+        return self._fill(key, await self.afind(key), epoch)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         await self.shared.aset(key, value, ttl_s)
         self._settle(key, value, ttl_s)
 
     async def adelete(self, key: bytes) -> bool:
-        return await _in_thread(self.delete, key)
+        return await in_thread(self.delete, key)
 
     async def aclear(self, scope: bytes = b"") -> int:
-        return await _in_thread(self.clear, scope)
+        return await in_thread(self.clear, scope)
 
     async def aclose(self) -> None:
         await self.fast.aclose()
@@ -277,12 +270,6 @@ class TieredStore:
             self.fast.set(key, value, ttl_s)
         except StoreError:
             self.fast_errors += 1
-
-
-async def _in_thread(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    import asyncio  # the caller's loop has loaded it; a program without one never does
-
-    return await asyncio.to_thread(work, *arguments)
 
 
 def _mark_of(key: bytes) -> bytes:
