@@ -224,11 +224,12 @@ def test_parameters_of_the_model_are_kept_and_null_is_nothing() -> None:
 def test_other_spellings_of_litellm_s_mean_the_same() -> None:
     given = params(
         "max_retries: 1\nrequest_timeout: 9\norganization: org\nheaders: {x-a: b}\nregion_name: eu-west-1"
+        "\naws_bedrock_runtime_endpoint: http://127.0.0.1:1"
     ).params
 
     assert given == {
         "num_retries": 1, "timeout": 9, "aws_region_name": "eu-west-1",
-        "extra_headers": {"openai-organization": "org", "x-a": "b"},
+        "extra_headers": {"openai-organization": "org", "x-a": "b"}, "api_base": "http://127.0.0.1:1",
     }  # fmt: skip
 
 

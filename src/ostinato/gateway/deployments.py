@@ -115,7 +115,7 @@ class _Item:
         section = self._params
         given: dict[str, Any] = {name: section.text(name) for name in _TEXTS}
         # Where the environment says it, the name points elsewhere when the environment does.
-        given["api_base"] = section.text("api_base", "base_url") or self._base_of(found)
+        given["api_base"] = section.text("api_base", "base_url", "aws_bedrock_runtime_endpoint") or self._base_of(found)
         given["aws_region_name"] = section.text("aws_region_name", "region_name")
         given["timeout"] = section.number("timeout", "request_timeout", least=0.001)
         given["num_retries"] = section.whole("num_retries", "max_retries")
