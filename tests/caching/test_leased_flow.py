@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ostinato import APIConnectionError
 from ostinato.caching.flow import LookUp
 from ostinato.caching.leased_flight import LeasedFlight
-from ostinato.caching.moves import Claim, Open, Wait
+from ostinato.caching.moves import Claim, Open, Pull, Wait
 from ostinato.caching.record import Entry
 from tests.caching.processes import ANSWER, Machine, Process, leading_and_following, stored
 from tests.caching.rider import BODY, KEY, Rider
@@ -177,3 +178,23 @@ def test_a_sealed_stream_whose_frames_were_moved_is_not_read() -> None:
     follower.moves()
 
     assert isinstance(follower.step, Open)
+
+
+def test_a_leader_that_is_interrupted_hands_over_and_its_heir_does_not() -> None:
+    machine, leader, [heir, other] = leading_and_following(2)
+    callers = [leader, heir]
+    for number, rider in enumerate(callers):
+        rider.ride.streams = True
+        rider.opens()
+        rider.pulls(ANSWER[0])
+        rider.reads()
+        assert isinstance(rider.step, Pull)
+        rider.flight.aborted(rider.step.token)
+        machine.news_goes_round()
+        other.moves()
+        if number == 0:
+            heir.moves()
+            heir.claims()
+            other.claims()
+
+    assert isinstance(other.error, APIConnectionError)

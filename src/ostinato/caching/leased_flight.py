@@ -207,8 +207,9 @@ class LeasedFlight(Flight):
                 case "landed":
                     told.append(frames.DONE if self._tape.log else frames.whole_frame(self.body_bytes, self.headers))
                     end = "landed"
-                case "failed" if self._interrupted:
-                    end = "dropped"  # nobody reads on here, and others may ask again
+                case "failed" if self._interrupted and not self.has_followed:
+                    # Nobody reads on here, and one who follows may ask again; but not one after another.
+                    end = "dropped"
                 case "failed" if self._passes:
                     end = "broken"
                 case "failed":
