@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.testing.emulator import Emulator
+from tests.frozen import freeze
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEASE_S = 0.5
@@ -74,7 +75,7 @@ class Asker:
                 pipe.close()
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

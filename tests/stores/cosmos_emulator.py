@@ -20,6 +20,8 @@ from typing import Any, Self
 
 import pytest
 
+from tests.frozen import freeze
+
 PACKAGE = "@vercel/cosmosdb-server@1.0.1"
 FOLDER = Path(sys.prefix) / "share" / "cosmos-emulator"
 WRAPPER = Path(__file__).with_name("cosmos_emulator.cjs")
@@ -93,7 +95,7 @@ class CosmosEmulator:
 
     def freeze(self) -> None:
         """Let the emulator answer nobody, until it is closed."""
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process)
 
     def close(self) -> None:
         """End the emulator, and forget what was in it."""

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 import redis
 
+from tests.frozen import freeze
+
 PASSWORD = "sesame-of-the-tests"
 NODES = 3
 
@@ -143,7 +145,7 @@ class RedisServer:
     def freeze(self) -> None:
         """Have it accept connections and say nothing: the kernel does the former for it."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        freeze(self._process)
 
     def thaw(self) -> None:
         assert self._process is not None
