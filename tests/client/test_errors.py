@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -112,6 +113,14 @@ def test_passing_error_is_retried_and_the_answer_stored(ask: Callable[..., Any],
         ask(MODEL, HELLO)
         assert ask(MODEL, HELLO).cache_hit
     assert len(emulator.calls) == 3
+
+
+def test_chance_in_waits_and_ttls_leaves_the_program_s_own_alone(ask: Callable[..., Any], emulator: Emulator) -> None:
+    emulator.script(Reply(status=500, headers={"retry-after-ms": "0"}))
+    before = random.getstate()
+    ask(MODEL, HELLO, cache=Cache.memory(ttl=100, ttl_jitter=0.5))
+
+    assert random.getstate() == before
 
 
 def test_final_error_is_not_retried(ask: Callable[..., Any], emulator: Emulator) -> None:

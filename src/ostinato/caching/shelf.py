@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ostinato.caching.stores.contract import Store
     from ostinato.caching.stores.leases import Leases
 
+_chance = random.SystemRandom().random  # a seed of the program makes no two processes alike, nor is it drawn from
+
 Standing = Entry | Lead | Live | None
 """Where a call stands with a store that has leases; None: the store is failing."""
 
@@ -227,7 +229,7 @@ class Shelf:
         if ttl_s is None:
             return entry, None
         if self._ttl_jitter:
-            ttl_s *= 1 - self._ttl_jitter * random.random()
+            ttl_s *= 1 - self._ttl_jitter * _chance()
         return replace(entry, expires_at=entry.stored_at + ttl_s), ttl_s
 
     def walk(self, scope: bytes = b"") -> Iterator[tuple[bytes, int, Entry | None]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
+_chance = random.SystemRandom().random  # a seed of the program makes no two processes alike, nor is it drawn from
 _USUAL_RETRIES = {number: RetryPolicy(number) for number in (0, 2)}
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key"})
 _ACCOUNTS = frozenset({"openai-organization", "openai-project"})
@@ -137,7 +138,7 @@ class Request:
 
     def retry_delay(self, error: OstinatoError, attempt: int) -> float | None:
         """Return the seconds to wait before trying again after the `attempt`-th try, or None to give up."""
-        return retry_delay(error, attempt - 1, self.retries, random.random)
+        return retry_delay(error, attempt - 1, self.retries, _chance)
 
     def hear(self, headers: Mapping[str, str]) -> None:
         """Note what the vendor says beside its answer."""

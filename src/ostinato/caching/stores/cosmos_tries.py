@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+_chance = random.SystemRandom().random  # a seed of the program makes no two processes alike, nor is it drawn from
 RETRIED = frozenset({429, 449, 503})
 """Too much at once; a concurrent write; unavailable. Each is passing, and nothing was done.
 
@@ -55,7 +56,7 @@ class Tries:
         if failure.status in RETRIED:
             wait_s = failure.retry_after_s
             if wait_s is None:
-                wait_s = min(FIRST_WAIT_S * 2.0**self._count * (0.5 + random.random()), MOST_WAIT_S)
+                wait_s = min(FIRST_WAIT_S * 2.0**self._count * (0.5 + _chance()), MOST_WAIT_S)
         elif failure.lost and not self._lost:
             self._lost = True
             wait_s = 0.0
