@@ -28,6 +28,7 @@ from ostinato.client.request import chat_parts, key_scope
 from ostinato.client.telling import Form, tell_entry, tell_flight, teller_of
 from ostinato.client.way import ASKED, Way, way_to
 from ostinato.errors import BadRequestError, ConfigurationError, OstinatoError
+from ostinato.wire.contract import MISSHAPEN
 
 if TYPE_CHECKING:
     from ostinato.caching.cache import Cache
@@ -334,7 +335,7 @@ def reading(body: Json) -> Iterator[None]:
         raise
     except RecursionError:
         raise BadRequestError("the request is nested too deeply") from None
-    except (TypeError, AttributeError, LookupError, ValueError, ArithmeticError) as error:
+    except MISSHAPEN as error:
         raise BadRequestError(f"the request is not of the shape that it must have: {error}") from error
 
 

@@ -34,7 +34,7 @@ Cuts = list[Any]
 
 
 MISSHAPEN = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
-"""What a wire breaks with where a vendor's answer is not of its shape: it is pure, so only by what it is given."""
+"""What a wire breaks with where a request or an answer is not of its shape: it is pure, so only by what it is given."""
 
 
 def misshapen(broke: Exception) -> APIResponseError:
