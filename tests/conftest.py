@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +85,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+_BEHIND_AN_ANSWER = {"ostinato-refresh", "ostinato-finish"}
+"""Threads that go on when the caller has its answer; one that lives on would ask, and print, in another test."""
+
+
 @pytest.fixture(autouse=True)
 def _no_state_left_behind() -> Iterator[None]:
     """Put the process-wide settings back, and close the connections and caches that the process holds."""
     yield
+    for thread in threading.enumerate():
+        if thread.name in _BEHIND_AN_ANSWER:
+            thread.join(30)
+            assert not thread.is_alive()
     seeds = sys.modules.get("ostinato.agents.seeds")
     if seeds is not None:
         seeds.close_seed_caches()

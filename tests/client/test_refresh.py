@@ -69,6 +69,7 @@ def test_refresh_that_fails_leaves_the_old_answer(emulator: Emulator) -> None:
     assert ask_whole(cache) == old
     until(lambda: cache.stats()["refresh_errors"] == 1)
     assert ask_whole(cache) == old
+    until(lambda: cache.stats()["stored"] == 2)
 
 
 def test_stale_stream_and_disk_entries_are_refreshed_too(emulator: Emulator, tmp_path: Any) -> None:

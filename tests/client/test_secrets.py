@@ -93,7 +93,7 @@ def ask(**call: Any) -> Any:
 @pytest.mark.parametrize("name", CALLS)
 def test_secret_is_in_no_file_no_key_no_log_and_no_answer(
     name: str, mode: Any, secret: str, tmp_path: Path, emulator: Emulator, caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     ostinato.set_verbose = True
     shown = []
@@ -105,7 +105,7 @@ def test_secret_is_in_no_file_no_key_no_log_and_no_answer(
         shown += [repr(list(stream)), repr(stream), repr(stream._hidden_params), repr(cache), repr(cache.stats())]
         shown += [repr(key) + repr(value) for key, value in cache.store.scan()]
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    out, err = capfd.readouterr()
+    out, err = capsys.readouterr()
 
     sent = " ".join(emulator.calls[0].headers.values())
     assert secret in sent or name == "bedrock signed"
@@ -146,7 +146,7 @@ def repeating(reply: Reply, secret: str) -> Reply:
 @pytest.mark.parametrize("repeats", REPEATS)
 def test_vendor_that_repeats_the_key_is_not_repeated(
     repeats: str, model: str, stream: bool, secret: str, emulator: Emulator,
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     ostinato.set_verbose = True
     emulator.script(repeating(REPEATS[repeats], secret), times=None)
@@ -160,7 +160,7 @@ def test_vendor_that_repeats_the_key_is_not_repeated(
             ask(model=model, stream=stream)
         except OstinatoError as caught:
             error = caught
-    shown = capfd.readouterr().err
+    shown = capsys.readouterr().err
 
     assert secret in " ".join(emulator.calls[0].headers.values())
     assert error is not None or (stream and repeats == "in a 200")
@@ -183,14 +183,14 @@ def test_error_does_not_repeat_a_key_that_the_vendor_repeats(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_stream_that_ends_with_the_key_does_not_show_it(
-    model: str, emulator: Emulator, secret: str, capfd: pytest.CaptureFixture[str]
+    model: str, emulator: Emulator, secret: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ostinato.set_verbose = True
     emulator.script(Reply(error_after_events=1, error=f"{secret} ran out"), times=None)
     with pytest.raises(OstinatoError) as caught:
         ask(model=model, stream=True)
 
-    assert secret not in capfd.readouterr().err
+    assert secret not in capsys.readouterr().err
     assert secret not in everything(caught.value)
 
 
@@ -228,7 +228,7 @@ def filled(value: Any, secret: str) -> Any:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("way", WAYS)
 def test_error_on_the_way_shows_no_secret_in_any_of_its_parts(
-    way: str, stream: bool, secret: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    way: str, stream: bool, secret: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ostinato.set_verbose = True
     with caplog.at_level(logging.DEBUG), Cache.memory(), pytest.raises(OstinatoError) as caught:
@@ -236,11 +236,11 @@ def test_error_on_the_way_shows_no_secret_in_any_of_its_parts(
 
     assert "please report" not in str(caught.value)
     assert secret not in everything(caught.value)
-    assert secret not in capfd.readouterr().err + caplog.text
+    assert secret not in capsys.readouterr().err + caplog.text
 
 
 def test_aws_repeats_what_was_signed_and_we_do_not(
-    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """AWS quotes the canonical request, session token included, when a signature is wrong."""
     pytest.importorskip("botocore", reason="signing needs ostinato[bedrock]")
@@ -256,7 +256,7 @@ def test_aws_repeats_what_was_signed_and_we_do_not(
             aws_secret_access_key=PLAIN,
             aws_session_token=WITH_SIGNS,
         )
-    shown = capfd.readouterr().err
+    shown = capsys.readouterr().err
 
     for secret in (PLAIN, WITH_SIGNS, "AKIAIOSFODNN7EXAMPLE"):
         assert secret not in everything(caught.value)
@@ -267,7 +267,7 @@ def test_aws_repeats_what_was_signed_and_we_do_not(
 @pytest.mark.parametrize("header", ["authorization", "x-api-key", "ocp-apim-subscription-key", "cookie", "x-auth"])
 def test_secret_of_a_header_of_ones_own_stays_on_the_wire(
     header: str, secret: str, tmp_path: Path, emulator: Emulator, caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     ostinato.set_verbose = True
     kept: list[object] = []
@@ -278,7 +278,7 @@ def test_secret_of_a_header_of_ones_own_stays_on_the_wire(
         kept += [ask(**other)]
         with pytest.raises(OstinatoError) as caught:
             ask(**other, temperature=0.5)
-    shown = capfd.readouterr().err
+    shown = capsys.readouterr().err
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     assert emulator.calls[0].headers[header] == secret
@@ -290,7 +290,7 @@ def test_secret_of_a_header_of_ones_own_stays_on_the_wire(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_answers_streams_and_embeddings_hold_no_secret(
-    stream: bool, secret: str, tmp_path: Path, emulator: Emulator, capfd: pytest.CaptureFixture[str]
+    stream: bool, secret: str, tmp_path: Path, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ostinato.set_verbose = True
     kept: list[object] = []
@@ -305,7 +305,7 @@ def test_answers_streams_and_embeddings_hold_no_secret(
 
     assert len(emulator.calls) == 2
     assert secret.encode() not in files
-    assert secret not in everything(kept) + capfd.readouterr().err + msgspec.json.encode(kept[0]).decode()
+    assert secret not in everything(kept) + capsys.readouterr().err + msgspec.json.encode(kept[0]).decode()
 
 
 def test_key_of_an_entry_is_the_same_whoever_pays(emulator: Emulator) -> None:

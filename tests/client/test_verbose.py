@@ -20,24 +20,24 @@ vendors = test_vendors.vendors
 
 
 @pytest.fixture
-def shown(capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+def shown(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """Turn it on; return what has been shown on stderr since the last time. Nothing is ever shown on stdout."""
     ostinato.set_verbose = True
 
     def read() -> str:
-        out, err = capfd.readouterr()
+        out, err = capsys.readouterr()
         assert out == ""
         return err
 
     return read
 
 
-def test_nothing_is_shown_unless_it_is_on(ask: Callable[..., Any], capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_shown_unless_it_is_on(ask: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     with Cache.memory():
         ask(MODEL, HELLO)
         ask(MODEL, HELLO, stream=True)
 
-    assert capfd.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_it_can_be_turned_on_and_off_between_calls(ask: Callable[..., Any], shown: Callable[[], str]) -> None:
