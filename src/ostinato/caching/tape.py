@@ -8,6 +8,7 @@ import msgspec
 
 from ostinato.errors import APIResponseError
 from ostinato.wire.contract import MISSHAPEN, misshapen
+from ostinato.wire.mending import Mender
 
 if TYPE_CHECKING:
     from ostinato.errors import APIError
@@ -22,7 +23,7 @@ _decode = msgspec.json.Decoder().decode
 class Tape:
     """What one leader brought so far. Another leader's answer is another tape."""
 
-    __slots__ = ("_fold", "_fresh", "_size", "_wire", "log")
+    __slots__ = ("_fold", "_fresh", "_mender", "_size", "_wire", "log")
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -31,6 +32,7 @@ class Tape:
         self._fresh: dict[int, Event] = {}
         self._size = 0
         self._fold: Fold | None = None
+        self._mender: Mender | None = None
 
     def take(self, raw: bytes) -> APIError | None:
         """Take one event, or return the error that it carries.
@@ -41,7 +43,11 @@ class Tape:
         if self._size > MAX_STREAM_BYTES:
             raise APIResponseError(f"the stream is larger than {MAX_STREAM_BYTES} bytes", retryable=False)
         try:
-            event = _decode(raw)
+            try:
+                event = _decode(raw)
+            except msgspec.DecodeError:
+                raw = self._mended(raw)
+                event = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise APIResponseError(f"an event of the stream is no JSON: {exc}") from exc
         if type(event) is not dict:
@@ -58,6 +64,10 @@ class Tape:
         self._fresh[len(self.log)] = event
         self.log.append(raw)
         return None
+
+    def _mended(self, raw: bytes) -> bytes:
+        self._mender = self._mender or Mender(streams=True)
+        return self._mender.mended(raw)
 
     def event(self, index: int) -> Event:
         """Return the event at `index`, decoded afresh: the caller may keep and change it."""

@@ -17,6 +17,7 @@ from ostinato.prompt_cache.points import place_points
 from ostinato.transport.exchange import Outgoing, Timeouts
 from ostinato.transport.retry import RetryPolicy, retry_delay
 from ostinato.wire.contract import Call
+from ostinato.wire.mending import Mender
 from ostinato.wire.openai_chat.failure import request_id
 from ostinato.wire.sse import BOM
 
@@ -152,16 +153,20 @@ class Request:
         self.hear(answered.headers)
         if shows():
             show_answer(answered.status, answered.headers, answered.body, self.hidden)
-        raw = answered.body.removeprefix(BOM)
-        flight.landed(token, raw, self._body(answered, raw), headers=self._kept_headers(answered.headers))
+        raw, body = self._body(answered, answered.body.removeprefix(BOM))
+        flight.landed(token, raw, body, headers=self._kept_headers(answered.headers))
 
-    def _body(self, answered: Answered, raw: bytes) -> Json:
+    def _body(self, answered: Answered, raw: bytes) -> tuple[bytes, Json]:
         wire = self.route.wire
         if not 200 <= answered.status < 300:
             # Secrets go before a long text is shortened: half of one would not be known again.
             raise wire.error(answered.status, answered.headers, self.hidden(answered.body))
         try:
-            body = _decode(raw)
+            try:
+                body = _decode(raw)
+            except msgspec.DecodeError:
+                raw = Mender().mended(raw)
+                body = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise self._unreadable(f"no JSON: {exc}", answered) from exc
         if type(body) is not dict:
@@ -169,7 +174,7 @@ class Request:
         error = wire.event_error(body)
         if error is not None:
             raise error
-        return body
+        return raw, body
 
     def _unreadable(self, what: str, answered: Answered) -> APIResponseError:
         message = f"{self.route.provider.name} answered {answered.status} with {what}"

@@ -20,6 +20,7 @@ from zlib import crc32
 import msgspec
 
 from ostinato.errors import APIResponseError
+from ostinato.wire.mending import read
 
 MAX_FRAME_BYTES = 25 * 1024 * 1024
 """The longest frame that is taken; AWS allows 24 MiB of payload and 128 KiB of headers."""
@@ -121,7 +122,7 @@ def _event(headers: bytes, payload: bytes) -> bytes:
         return b"" if name == "initial-response" else b'{"%s":%s}' % (name.encode(), payload or b"{}")
     exception: dict[str, Any] = {"type": name}
     try:
-        said = _decode(payload) if payload else {"message": message}
+        said = read(payload) if payload else {"message": message}
     except (msgspec.DecodeError, UnicodeDecodeError):
         said = {"message": payload.decode("utf-8", "replace")}
     if isinstance(said, dict):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ostinato.errors import APIResponseError
+from ostinato.wire.mending import read
 
 ServerEvent = tuple[str | None, bytes]
 """The name of an event, None where it has none, and its data."""
@@ -128,7 +129,7 @@ def _is_whole(data: bytes) -> bool:
     if data == b"[DONE]":
         return True
     try:
-        msgspec.json.decode(data)
+        read(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ostinato.wire.contract import Json
+from ostinato.wire.mending import read
 from ostinato.wire.values import Flaw
 
 BROKEN = "INVALID_JSON"
@@ -14,7 +15,6 @@ BROKEN = "INVALID_JSON"
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming (read 2026-11-22)."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 
 def tool_input(arguments: Any) -> Json:
@@ -42,7 +42,7 @@ def input_of(text: str) -> Any:
     if not text:
         return {}
     try:
-        return _decode(text)
+        return read(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return text
 

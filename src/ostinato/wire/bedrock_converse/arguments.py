@@ -6,12 +6,12 @@ are each other's inverse, so that no string is ever taken for something else.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
-_decode = msgspec.json.Decoder().decode
+from ostinato.wire.mending import read
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -20,7 +20,7 @@ def value_of(text: str) -> Any:
     if not text.strip():
         return {}
     try:
-        return _decode(text)
+        return read(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return text
 
@@ -34,14 +34,7 @@ def text_of(value: Any) -> str:
 
 def is_whole(value: Any) -> bool:
     """Say whether a value is what a model meant, and not text that was cut short."""
-    if type(value) is not str or _reads(value):
-        return True
-    try:
-        # The standard library takes the lone surrogates that a model may write as escapes.
-        json.loads(value)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return type(value) is not str or _reads(value)
 
 
 def _reads(text: str) -> bool:

@@ -18,6 +18,7 @@ import msgspec
 
 from ostinato.errors import APIError, RateLimitError, ServiceUnavailableError
 from ostinato.wire.contract import Event, Json
+from ostinato.wire.mending import read
 from ostinato.wire.openai_chat import failure as shared
 
 STATUS = {
@@ -109,7 +110,7 @@ def _throttling(failure: APIError) -> APIError:
 
 def _decoded(body: bytes) -> Json | None:
     try:
-        said: Any = msgspec.json.decode(body)
+        said: Any = read(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return said if isinstance(said, dict) else None

@@ -33,6 +33,7 @@ from ostinato.errors import (
     ServiceUnavailableError,
     Timeout,
 )
+from ostinato.wire import mending
 from ostinato.wire.contract import Event, Json
 
 MAX_MESSAGE = 2_000
@@ -124,7 +125,7 @@ def error(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
     """Return the error that an unsuccessful answer means; see `Wire.error`."""
     text = masked(body[:_MAX_JSON_BYTES].decode("utf-8", "replace"))
     try:
-        decoded = msgspec.json.decode(text)
+        decoded = mending.read(text)
         complaint = read(decoded)
     except msgspec.DecodeError:
         # What is cut at the limit is no JSON either.

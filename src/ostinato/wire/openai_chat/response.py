@@ -10,6 +10,7 @@ import msgspec
 from ostinato.errors import APIResponseError
 from ostinato.records import Completion
 from ostinato.wire.contract import Json
+from ostinato.wire.mending import read
 from ostinato.wire.openai_chat.failure import event_error, rejection
 from ostinato.wire.openai_chat.usage import reported_usage, usage_record
 
@@ -82,13 +83,7 @@ def _is_json(arguments: object, *, cut: bool) -> bool:
     if not isinstance(arguments, str) or not arguments:
         return not (cut and arguments == "")
     try:
-        msgspec.json.decode(arguments)
+        read(arguments)
     except (msgspec.DecodeError, UnicodeEncodeError):
-        # The standard library takes the lone surrogates that a model may write as escapes.
-        import json
-
-        try:
-            json.loads(arguments)
-        except ValueError:
-            return False
+        return False
     return True
