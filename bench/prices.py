@@ -49,7 +49,7 @@ CLIENT = find_wire("anthropic").parse(
         },
     }
 )
-CLIENT._pricer = Route("anthropic/claude-sonnet-4-5", find_model("anthropic/claude-sonnet-4-5")).pricer
+CLIENT._pricer = Route("anthropic/claude-sonnet-4-5", find_model("anthropic/claude-sonnet-4-5")).price
 THEIRS = genai_prices.Usage(
     input_tokens=6100, cache_read_tokens=5000, cache_write_tokens=1000, cache_write_1h_tokens=400, output_tokens=50
 )

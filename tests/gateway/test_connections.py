@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx2
 import pytest
@@ -14,10 +16,12 @@ from ostinato.caching.flow import Ride
 from ostinato.client.ask import Told
 from ostinato.client.passage import Passage
 from ostinato.gateway.exchange import Exchange
-from ostinato.testing.emulator import Emulator
+from ostinato.testing.emulator import Emulator, Reply
+from tests.client.calls import until
 from tests.gateway.serving import CACHE, Serving, config_for
 from tests.stores.redis_server import RedisServer, binaries
 
+OF_A_REQUEST = (Exchange, Passage, Ride, Flight, Told)
 ASK = "GET /health/liveness HTTP/{version}\r\nhost: localhost\r\n{more}\r\n"
 
 
@@ -100,6 +104,23 @@ def test_a_hit_that_waits_for_its_redis_keeps_nobody_else_waiting(emulator: Emul
     assert b"x-ostinato-cache: hit" in answer
 
 
+@contextmanager
+def uncollected() -> Iterator[set[str]]:
+    """Give the kinds of objects of a request that only the garbage collector could free, known at the end."""
+    kinds: set[str] = set()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield kinds
+        gc.collect()
+        kinds |= {type(each).__name__ for each in gc.garbage if isinstance(each, OF_A_REQUEST)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_request_leaves_nothing_for_the_garbage_collector(http: httpx2.Client, stream: bool) -> None:
     def ask(words: str) -> str:
@@ -107,17 +128,40 @@ def test_a_request_leaves_nothing_for_the_garbage_collector(http: httpx2.Client,
         return str(http.post("/v1/chat/completions", json=asked).headers["x-ostinato-cache"])
 
     ask("first")
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with uncollected() as left:
         told = [ask("why"), ask("why"), ask("and then")]
-        gc.collect()
-        left = {type(each).__name__ for each in gc.garbage if isinstance(each, (Exchange, Passage, Ride, Flight, Told))}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
     assert told == ["miss", "hit", "miss"]
+    assert left == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/chat/completions", "{", 400),
+        ("/v1/chat/completions", '{"model": "nobody"}', 404),
+        ("/v1/nowhere", "{}", 404),
+    ],
+    ids=["no JSON", "no model", "no path"],
+)
+def test_neither_does_one_that_is_refused(path: str, body: str, status: int, http: httpx2.Client) -> None:
+    headers = {"content-type": "application/json"}
+    with uncollected() as left:
+        told = {http.post(path, content=body, headers=headers).status_code for _ in range(3)}
+
+    assert told == {status}
+    assert left == set()
+
+
+def test_nor_does_one_whose_client_leaves(gateway: Serving, emulator: Emulator) -> None:
+    emulator.script(Reply(text="one two three", stall_after_events=0), times=None)
+    body = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "hello"}], "stream": True})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
+    with uncollected() as left:
+        for number in range(1, 4):
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as client:
+                client.sendall(f"{head}content-type: application/json\r\n\r\n{body}".encode())
+                until(lambda number=number: len(emulator.calls) == number)  # type: ignore[misc]
+            assert emulator.calls[-1].disconnected.wait(30)
+
     assert left == set()

@@ -85,9 +85,11 @@ Request = tuple[str, bytes, int]
 KINDS: dict[str, Callable[[int], Request]] = {
     "hit": lambda number: (CHAT, chat("gpt", f"hot {number % HOT}"), 200),
     "hit of the other dialect": lambda number: (MESSAGES, message(f"hot {number % HOT}"), 200),
+    "streamed hit of the other dialect": lambda number: (MESSAGES, message(f"hot {number % HOT}", stream=True), 200),
     "streamed hit": lambda number: (CHAT, chat("gpt", f"hot {number % HOT}", stream=True), 200),
     "miss": lambda number: (CHAT, chat("gpt", f"cold {number} " + "x" * (number % 3000)), 200),
     "streamed miss": lambda number: (MESSAGES, message(f"cold {number}", stream=True), 200),
+    "long miss": lambda number: (CHAT, chat("gpt", f"long {number} " + "y" * 6000), 200),
     "no JSON": lambda number: (CHAT, b'{"model": ' + b"[" * (number % 200), 400),
     "no model": lambda number: (CHAT, chat(f"nobody-{number}", "hello"), 404),
     "made-up model": lambda number: (CHAT, chat(f"any/model-{number}", "hello"), 200),

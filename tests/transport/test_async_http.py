@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import subprocess
 import sys
@@ -218,6 +219,41 @@ def test_a_process_that_leaves_answers_open_ends_without_a_word(kind: str) -> No
         ran = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
 
     assert (ran.stdout, ran.stderr) == (b"ok\n", b"")
+
+
+def test_an_answer_that_comes_for_nobody_is_not_left_to_the_garbage_collector() -> None:
+    arrived, said = threading.Event(), threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.ask()
+        arrived.set()
+        connection.say(CHUNKED)
+        said.set()
+        connection.ask()
+
+    async def main(url: str) -> set[str]:
+        transport = AiohttpTransport()
+        task = asyncio.create_task(transport.open(ask(url)))
+        await asyncio.to_thread(arrived.wait, PATIENCE_S)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        said.wait(PATIENCE_S)  # it keeps the loop waiting: the answer is read when the task is already cancelled
+        task.cancel()
+        await asyncio.wait([task])
+        del task
+        await transport.aclose()
+        await asyncio.sleep(0)
+        gc.collect()
+        return {type(each).__name__ for each in gc.garbage}
+
+    with Peer(script) as peer:
+        try:
+            left = asyncio.run(main(peer.url))
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+    assert "ResponseHandler" not in left
 
 
 @pytest.mark.parametrize(("blocking", "waiting"), [(Transport, AsyncTransport), (Opened, AsyncOpened)])

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -304,14 +305,13 @@ class Flight:
         with self._lock:
             if not self.over:
                 return
-            source, self.source = self.source, None
+            source, task = self.source, self.task
+            self.source = self.task = None  # the error that a task ends with leads back here: a circle
         if source is not None:
             source.close()
-        if self.task is not None and not self.task.done():
-            try:
-                self.task.get_loop().call_soon_threadsafe(self.task.cancel)
-            except RuntimeError:
-                pass  # the loop has ended, and the task with it
+        if task is not None and not task.done():
+            with suppress(RuntimeError):  # the loop has ended, and the task with it
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     def paid_by(self, reader: Reader) -> bool:
         """Return whether `reader` opened the way upstream, or took over from who did: who joined pays nothing."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 Miss = Literal["new", "expired", "evicted"]
 """Why a look-up found nothing: never kept here, older than its own or the call's limit, or pushed out."""
 
 _MOST = 8192
-"""Keys that are remembered, of about 250 bytes each; the oldest are forgotten first, and read as new."""
+"""Keys that are remembered, of about 150 bytes each; the oldest are forgotten first, and read as new."""
 
 
 class Past:
@@ -17,13 +18,13 @@ class Past:
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, tuple[float, float | None]] = {}
+        self._kept: dict[bytes, float | tuple[float, float]] = {}
 
     def kept(self, key: bytes, at: float, until: float | None) -> None:
         """Remember that `key` was kept at a time, until a time or until evicted (None)."""
         kept = self._kept
         kept.pop(key, None)
-        kept[key] = (at, until)
+        kept[key] = at if until is None else (at, until)
         if len(kept) > _MOST:
             kept.pop(next(iter(kept), b""), None)
 
@@ -32,8 +33,8 @@ class Past:
         found = self._kept.get(key)
         if found is None:
             return "new"
-        at, until = found
-        if (until is not None and until <= now) or (max_age_s is not None and now - at > max_age_s):
+        at, until = found if isinstance(found, tuple) else (found, inf)
+        if until <= now or (max_age_s is not None and now - at > max_age_s):
             return "expired"
         return "evicted"
 

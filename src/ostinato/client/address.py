@@ -46,6 +46,10 @@ class Environment:
         return tuple(map(_environ.get, self._names))
 
 
+environment = lru_cache(64)(Environment)
+"""The variables of some names; those of a vendor are the same for each of its models."""
+
+
 class Address:
     """One call's way to its vendor."""
 
@@ -66,7 +70,7 @@ class Address:
             self._region = self._aws.aws_region_name or found.region or aws.region_of(found.name, self._aws, os.environ)
             base_url: object = api_base or aws.base_url(self._region, os.environ)
         else:
-            base_url = api_base or Environment(provider.base_env).first() or provider.base_url
+            base_url = api_base or environment(provider.base_env).first() or provider.base_url
         self.base_url = _checked(base_url, provider)
         if provider.name == "anthropic":
             self.base_url = self.base_url.removesuffix("/v1")
@@ -78,7 +82,7 @@ class Address:
 
         Source: https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle (read 2026-11-22).
         """
-        version = api_version or Environment(VERSION_ENV).first()
+        version = api_version or environment(VERSION_ENV).first()
         base = self.base_url.removesuffix("/openai/v1").removesuffix("/openai")
         if version:
             dated = f"{base}/openai"
@@ -121,7 +125,7 @@ class Address:
 
     def _key(self) -> str | None:
         provider = self._found.provider
-        key = self._api_key or Environment(provider.key_env).first()
+        key = self._api_key or environment(provider.key_env).first()
         if key:
             return _printable(key, provider)
         if provider.auth == "optional":

@@ -34,6 +34,8 @@ _decode = msgspec.json.Decoder().decode
 _package = sys.modules["ostinato"]
 
 
+MOST_ROUTES = 256
+"""Models whose way is remembered: behind a wildcard of the gateway clients make names up."""
 Messages = Sequence[Mapping[str, Any]]
 """OpenAI-shaped messages; those of ours go back as they are."""
 
@@ -79,8 +81,9 @@ class Core:
             route = None
         if route is None:
             route = Route(model, find_model(model))
-            if len(self._routes) < 1_000:
-                self._routes[model] = route
+            if len(self._routes) >= MOST_ROUTES:
+                self._routes.clear()
+            self._routes[model] = route
         return route
 
     def _bind(self, caching: object, cache: Cache | Mapping[str, Any] | None) -> tuple[Cache, Policy] | None:
@@ -223,7 +226,7 @@ def completion_of(entry: Entry, route: Route, params: Mapping[str, Any]) -> Comp
         name(completion, route, entry.body)
     completion._cache_hit = True
     completion._cache_key = entry.key
-    completion._pricer = route.priced_by(params) if "input_cost_per_token" in params else route.pricer
+    completion._pricer = route.priced_by(params) if "input_cost_per_token" in params else route.price
     return completion
 
 

@@ -45,11 +45,13 @@ _EMBEDDED = frozenset({"input", "model", "stream"})
 _SETTLED = frozenset({"api_key", "api_base", "base_url", "timeout", "num_retries", "drop_params"})
 MOST_WAYS = 1000
 """Deployments by dialect that are remembered; clients make some up, where a name is a pattern."""
+MOST_SEEN_BYTES = 3 << 20
+"""What is spent on requests that were seen before and on what was told of entries, together."""
 LONG_REQUEST = 2048
 """Bytes above which a request is remembered by its digest."""
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _Known(msgspec.Struct, frozen=True, gc=False):
     """A request that was seen before."""
 
     store_key: bytes
@@ -66,14 +68,13 @@ class Relay:
         self._client = client
         self._ways: dict[tuple[str, str], Way] = {}
         self._policies: dict[str, Policy] = {}
-        self._known = Memo(4 << 20)
-        """Token of a request → what was found out about it."""
-        self._told = Memo(4 << 20)
-        """Store key, dialect and form → when it was stored, what is sent, what it saves."""
+        self._seen = Memo(MOST_SEEN_BYTES)
+        """Token of a request → what was found out about it; store key, dialect and form → when the entry was stored,
+        what is sent, what it saves."""
 
     async def recall(self, token: Any) -> Told | None:
         """Answer a request that was seen before out of the store, or return None."""
-        known, cache = self._known.get(token), self.cache
+        known, cache = self._seen.get(token), self.cache
         if known is None or cache is None:
             return None
         policy, shelf = known.policy, cache.shelf
@@ -275,7 +276,7 @@ class Relay:
                 return None
         elif ask.token is not None and cache.remembers:
             known = _Known(store_key, policy, form, ask.alias.name)
-            self._known.put(ask.token, known, 300 + _size(ask.token))
+            self._seen.put(ask.token, known, 200 + _size(ask.token))
         seat = Seat(cache, policy, store_key, "chat", wire.name, form.way.deployment.model)
         seat.parts = parts
         seat.alone = any(self._way(ask.dialect, each).route.wire is not wire for each in ask.alias.deployments)
@@ -289,12 +290,12 @@ class Relay:
         cache, form = self.cache, known.form
         assert cache is not None  # noqa: S101  # an entry came out of it
         key = known.store_key, form.dialect.name, form.stream, form.shows_counts
-        prepared: tuple[float, bytes | None, int | None, Any] | None = self._told.get(key)
+        prepared: tuple[float, bytes | None, int | None, Any] | None = self._seen.get(key)
         told = Told("hit", stream=form.stream, deployment=form.way.deployment.id, model=known.alias, paid_pico=0)
         if prepared is None or prepared[0] != entry.stored_at:
             tell_entry(entry, form, told)
             kept = None if told.body is entry.body else told.body
-            self._told.put(key, (entry.stored_at, kept, told.saved_pico, told.runs), 300 + len(kept or b""))
+            self._seen.put(key, (entry.stored_at, kept, told.saved_pico, told.runs), 300 + len(kept or b""))
         else:
             _, body, told.saved_pico, told.runs = prepared
             told.body = entry.body if body is None else body

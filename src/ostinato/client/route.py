@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ostinato.client.address import VERSION_ENV, Environment
+from ostinato.client.address import VERSION_ENV, environment
 from ostinato.errors import ConfigurationError
 from ostinato.wire import find_wire
 from ostinato.wire.usage import counted
@@ -58,7 +58,7 @@ def _is_price(name: str) -> bool:
 class Route:
     """Where calls of one model name go."""
 
-    __slots__ = ("found", "here", "model", "name", "names", "pricer", "provider", "wire")
+    __slots__ = ("found", "here", "model", "name", "names", "provider", "wire")
 
     def __init__(self, model: str, found: Found) -> None:
         self.model = model
@@ -69,11 +69,10 @@ class Route:
         self.wire = find_wire(found.wire)
         self.names = found.provider.auth == "aws"
         """Whether answers need a name of ours: Bedrock's Converse gives them neither id nor model."""
-        self.pricer = self.price
         if self.provider.auth in {"aws", "api-key"}:
-            self.here: Callable[[], Any] = Environment((*self.provider.base_env, *VERSION_ENV)).all
+            self.here: Callable[[], Any] = environment((*self.provider.base_env, *VERSION_ENV)).all
         else:
-            self.here = Environment(self.provider.base_env).first
+            self.here = environment(self.provider.base_env).first
 
     def cached_from(self) -> int | None:
         """Return how many tokens the beginning of a prompt must have to be kept by the vendor; None: not known."""
@@ -101,7 +100,7 @@ class Route:
         """
         custom = {name: value for name, value in params.items() if value is not None and _is_price(name)}
         if not custom:
-            return self.pricer
+            return self.price
         from ostinato.pricing import Prices
 
         if kind == "embedding":

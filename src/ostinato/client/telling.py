@@ -157,7 +157,7 @@ def status_of(error: OstinatoError) -> int:
     return 500
 
 
-class Form(msgspec.Struct, frozen=True):
+class Form(msgspec.Struct, frozen=True, gc=False):
     """In which form an answer is told."""
 
     dialect: Dialect

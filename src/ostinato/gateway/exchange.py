@@ -86,8 +86,8 @@ class Exchange:
         """Whether the answer has begun."""
         self.begun_s: float | None = None
         """When a stream had its first byte, on the clock of `time.perf_counter`."""
-        self.error: OstinatoError | None = None
-        """What it was refused with."""
+        self.error = ""
+        """The class of what it was refused with. The error itself knows all who raised it: a circle."""
         self.status = 0
         """Of the answer; 0: none has begun."""
         self.ticket: Ticket | None = None
@@ -166,7 +166,7 @@ class Exchange:
 
     async def refuse(self, error: OstinatoError) -> None:
         """Send an error in the caller's dialect. Where the answer has begun it cannot be told any more."""
-        self.error = error
+        self.error = type(error).__name__
         if self.begun:
             return
         status = status_of(error)

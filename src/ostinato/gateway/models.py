@@ -12,7 +12,7 @@ import msgspec
 from ostinato.caching.key import _counted
 from ostinato.errors import ConfigurationError, NotFoundError
 
-MAX_FOUND = 1024
+MAX_FOUND = 256
 """Names behind wildcards that are remembered. Clients choose them, so that they cannot fill the memory."""
 MAX_NAME = 256
 """Characters of a model's name above which it is not even looked for."""

@@ -60,8 +60,8 @@ def record(tracer: Tracer, exchange: Exchange, operation: str, seconds: float) -
         attributes=_said(exchange, operation, model),
         start_time=ended_ns - int(seconds * 1e9),
     )
-    if exchange.error is not None:
-        span.set_attribute("error.type", type(exchange.error).__name__)
+    if exchange.error:
+        span.set_attribute("error.type", exchange.error)
         span.set_status(Status(StatusCode.ERROR))
     span.end(ended_ns)
 

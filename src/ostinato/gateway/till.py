@@ -34,7 +34,7 @@ REST_S = 2.0
 """Seconds that a vault is left alone which could not be written: every try may keep all callers waiting."""
 IDLE_S = 5.0
 """Seconds after which a grant that nobody draws on is given back."""
-MOST_USUAL = 4096
+MOST_USUAL = 1024
 """Models of which is remembered what a call takes: behind a wildcard clients make names up."""
 MOST_SUMS = 10_000
 """Accounts that wait to be written, for as long as they cannot be; calls beyond are summed without their model."""

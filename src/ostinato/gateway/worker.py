@@ -26,7 +26,7 @@ from ostinato.gateway.tally import Tally
 
 APP = "ostinato.gateway.endpoints:build_app"
 """What makes the application of a configuration and of where to count."""
-MEMO_BYTES = 1 << 20
+MEMO_BYTES = 512 << 10
 """What a worker spends on digests of messages, and twice that on texts: there are several of them on a machine."""
 WRONG_CONFIG = 78
 """How a worker ends whose configuration cannot be (EX_CONFIG): to start it again would not help."""

@@ -15,7 +15,7 @@ from ostinato.pricing.table import find
 from ostinato.wire.tokens import Tokens
 
 _warned: set[tuple[str, ...]] = set()
-MAX_WARNED = 4096
+MAX_WARNED = 1000
 
 TIERS_APART = frozenset({"flex", "priority", "batch", "fast", "ultrafast"})
 """Service tiers that are known to cost something else than the standard one."""

@@ -149,6 +149,11 @@ class _Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
 
+    def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if should_close:
+            protocol._buffer.clear()  # an answer that came for nobody leads back to its connection: a circle
+
     def __del__(self, *_: object) -> None:
         """Say nothing: its loop is gone without warning, or is another process's, and must not be touched."""
 
