@@ -17,7 +17,13 @@ import pytest
 if TYPE_CHECKING:
     from ostinato.testing.emulator import Emulator
 
-hypothesis.settings.register_profile("ostinato", deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile(
+    "ostinato",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("ostinato")
 
 _PRIVATE = re.compile(
