@@ -134,6 +134,37 @@ def test_a_connection_without_a_request_is_closed_in_the_end_and_answers_until_t
     assert serve(scenario, keep_alive_s=0.05).count(b"HTTP/1.1 200 ") == 2
 
 
+def test_requests_that_come_together_are_all_answered() -> None:
+    async def scenario(port: int, app: PlainApp, server: Any) -> bytes:
+        return await said(port, 3 * ASK)
+
+    assert serve(scenario, keep_alive_s=0.05).count(b"HTTP/1.1 200 ") == 3
+
+
+def test_a_connection_is_not_taken_for_idle_while_it_is_answered() -> None:
+    async def scenario(port: int, app: PlainApp, server: Any) -> list[bool]:
+        async with client(port) as (reader, writer):
+            asked = ASK.replace(b"/ ", b"/gate ")
+            writer.write(asked + asked[:9])
+            await reader.readuntil(b"begun in ")
+            app.gate.set()
+            await reader.readuntil(b"0\r\n\r\n")
+            app.gate.clear()
+            writer.write(asked[9:])
+            await reader.readuntil(b"begun in ")
+            (connection,) = server.server_state.connections
+            closing = []
+            for _ in range(2):
+                connection.check(asyncio.get_running_loop().time() + 100)
+                closing.append(connection.transport.is_closing())
+                app.gate.set()
+                if not closing[-1]:
+                    await reader.readuntil(b"0\r\n\r\n")
+            return closing
+
+    assert serve(scenario, keep_alive_s=75) == [False, True]
+
+
 def test_connections_beyond_the_limit_are_told_so() -> None:
     async def scenario(port: int, app: PlainApp, server: Any) -> bytes:
         async with client(port), client(port):

@@ -44,6 +44,9 @@ class ClientGoneError(Exception):
 class Connection(Protocol):
     """What our own server does for an exchange beyond ASGI."""
 
+    def body(self) -> bytes | None:
+        """Take the body of the request, where all of it is there; None: it is to be received."""
+
     def reply(self, status: int, headers: Pairs, body: bytes) -> bool:
         """Send a whole answer in one write. Return False where its client is to be waited for: nothing was sent."""
 
@@ -111,6 +114,15 @@ class Exchange:
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limits.max_body_bytes:
             raise _too_large(limits)
+        whole = None if self._connection is None else self._connection.body()
+        if whole is None:
+            return await self._received()
+        if len(whole) > limits.max_body_bytes:
+            raise _too_large(limits)
+        return whole
+
+    async def _received(self) -> bytes:
+        limits = self._limits
         parts = []
         size = 0
         while True:

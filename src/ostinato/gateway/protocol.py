@@ -24,14 +24,16 @@ SLOWEST_BYTES_S = 16 << 10
 class Guarded(HttpToolsProtocol):
     """One connection.
 
-    It remembers when its request began; `sweep` looks at all of them now and then. A timer for each request would
-    cost each request one.
+    It remembers when its request began, and when it was answered; `sweep` looks at all of them now and then. A timer
+    for each request would cost each request one.
     """
 
     limits: Limits
 
     reading_since: float | None = None
     """When its request, or the connection, began; None once the request is whole."""
+    answered_at = 0.0
+    """When its last request was answered."""
     stuck_since: float | None = None
     """Since when none of the answer was taken, although some is waiting."""
     gone: Callable[[], object] | None = None
@@ -74,17 +76,30 @@ class Guarded(HttpToolsProtocol):
         self.reading_since = None
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on as uvicorn does, but without its timer for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.answered_at = self.loop.time()
+
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def check(self, now: float) -> None:
-        """Close the connection when its client is too slow."""
+        """Close the connection when its client is too slow, or asks for nothing any more."""
         if self.reading_since is not None:
             if self.flow.read_paused:
                 self.reading_since = now  # we are slow, not the client
             elif now - self.reading_since > self.limits.read_timeout_s + self._got / SLOWEST_BYTES_S:
                 self._refuse(b"408 Request Timeout")
                 return
+        elif self.cycle.response_complete and now - self.answered_at > self.limits.keep_alive_s:
+            self.transport.close()
         waiting = self.transport.get_write_buffer_size()
         if not waiting or waiting != self._waiting:
             self._waiting = waiting
@@ -113,6 +128,15 @@ class _Connection:
     def __init__(self, protocol: Guarded, cycle: Any) -> None:
         self._protocol = protocol
         self._cycle = cycle
+
+    def body(self) -> bytes | None:
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()
+        cycle.flow.resume_reading()
+        return body
 
     def reply(self, status: int, headers: Pairs, body: bytes) -> bool:
         cycle = self._cycle
@@ -148,9 +172,9 @@ async def _headers_too_large(_scope: Any, _receive: Any, send: Any) -> None:
 
 
 async def sweep(connections: Iterable[Any], limits: Limits) -> None:
-    """Close the connections of clients that are too slow, for ever."""
+    """Close the connections of clients that are too slow, or gone quiet, for ever."""
     loop = asyncio.get_running_loop()
-    pause_s = min(1.0, limits.read_timeout_s / 4, limits.write_timeout_s / 4)
+    pause_s = min(1.0, limits.read_timeout_s / 4, limits.write_timeout_s / 4, limits.keep_alive_s / 4)
     while True:
         await asyncio.sleep(pause_s)
         now = loop.time()

@@ -130,7 +130,6 @@ def _server(app: App, limits: Limits, ready: Callable[[], None]) -> Any:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=limits.max_connections,
-        timeout_keep_alive=limits.keep_alive_s,  # type: ignore[arg-type]  # it is handed to call_later
         timeout_graceful_shutdown=limits.shutdown_s,  # type: ignore[arg-type]  # it is handed to wait_for
     )
     return Server(config)

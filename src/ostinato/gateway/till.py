@@ -202,17 +202,8 @@ class Till:
             holds = self._release(ticket)
             if line is None:
                 return
-            tokens = line.uncached + line.read + line.written + line.output
-            took: dict[Kind, int] = {"budget": line.cost_pico or 0, "calls": 1, "tokens": tokens}
-            for purse in holds:
-                purse.left -= took[purse.limit.kind]
-                purse.unsettled += took[purse.limit.kind]
-            if line.outcome in {"miss", "bypass"}:
-                for kind in ("budget", "tokens"):
-                    usual = self._usual.get((ticket.model, kind), took[kind])
-                    if len(self._usual) >= MOST_USUAL:
-                        self._usual.clear()
-                    self._usual[ticket.model, kind] = (7 * usual + took[kind]) // 8
+            if holds or line.outcome in {"miss", "bypass"}:
+                self._took(ticket.model, holds, line)
             account = Account(day_of(line.at), line.tenant, line.key_id, line.model)
             total = self._sums.get(account)
             if total is None:
@@ -257,6 +248,20 @@ class Till:
             self._waiting.popleft()
 
     # The lock is held.
+
+    def _took(self, model: str, holds: list[Purse], line: Line) -> None:
+        """Take what a call took out of what was held for it, and remember it for the next to this model."""
+        tokens = line.uncached + line.read + line.written + line.output
+        took: dict[Kind, int] = {"budget": line.cost_pico or 0, "calls": 1, "tokens": tokens}
+        for purse in holds:
+            purse.left -= took[purse.limit.kind]
+            purse.unsettled += took[purse.limit.kind]
+        if line.outcome in {"miss", "bypass"}:
+            for kind in ("budget", "tokens"):
+                usual = self._usual.get((model, kind), took[kind])
+                if len(self._usual) >= MOST_USUAL:
+                    self._usual.clear()
+                self._usual[model, kind] = (7 * usual + took[kind]) // 8
 
     def _gather(self, now: float) -> None:
         """Make batches of all that there is to write."""

@@ -65,7 +65,10 @@ class Sum(msgspec.Struct):
     def add(self, line: Line) -> None:
         """Count one call more."""
         self.calls += 1
-        self.hits += line.outcome == "hit"
+        self.saved_pico += line.saved_pico
+        if line.outcome == "hit":
+            self.hits += 1
+            return  # it took nothing
         self.shared += line.outcome == "shared"
         self.errors += line.outcome == "error"
         self.unpriced += line.cost_pico is None
@@ -74,7 +77,6 @@ class Sum(msgspec.Struct):
         self.written += line.written
         self.output += line.output
         self.cost_pico += line.cost_pico or 0
-        self.saved_pico += line.saved_pico
         self.prompt_saved_pico += line.prompt_saved_pico
 
 
