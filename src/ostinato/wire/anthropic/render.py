@@ -8,6 +8,7 @@ from ostinato.errors import OstinatoError
 from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.anthropic.messages import assistant_content
 from ostinato.wire.anthropic.response import FINISH
+from ostinato.wire.complaints import anthropic_body, beside, message_of
 from ostinato.wire.contract import Event, Json
 from ostinato.wire.values import Flaw, call_id
 
@@ -118,14 +119,15 @@ def usage_of(usage: Any) -> Json:
 
 def render_error(error: OstinatoError, status: int) -> Json:
     """Return an error as the body of an answer with `status`; also what an `error` event holds."""
-    said = error.body.get("error") if isinstance(error.body, dict) and error.body.get("type") == "error" else None
-    kind = said.get("type") if isinstance(said, dict) else None
+    around, members = anthropic_body(error.body)
+    kind = members.get("type")
     if not isinstance(kind, str):
         kind = _KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    body: Json = {"type": "error", "error": {"type": kind, "message": error.message}}
+    told = {"type": kind, "message": message_of(error, members)}
+    body: Json = {"type": "error", "error": told | beside(members, told)}
     if error.request_id is not None:
         body["request_id"] = error.request_id
-    return body
+    return body | beside(around, {"type", "error", "request_id"})
 
 
 class Renderer:

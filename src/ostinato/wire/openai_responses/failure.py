@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ostinato.errors import APIError, BadRequestError, ContentPolicyViolationError, InternalServerError
-from ostinato.wire.contract import Event
+from ostinato.wire.contract import Event, Json
 from ostinato.wire.openai_chat import failure as common
 
 _POLICY = re.compile(r"policy")
@@ -35,13 +35,13 @@ def event_error(event: Event) -> APIError | None:
         return _failure(inner if isinstance(inner, dict | str) and inner else event)
     if kind == "response.failed":
         response = event.get("response")
-        return _failure(response.get("error") if isinstance(response, dict) else None)
+        return _failure(response.get("error"), response) if isinstance(response, dict) else _failure(None)
     if event.get("error") or event.get("status") == "failed":
         return _failure(event.get("error"))
     return None
 
 
-def _failure(said: Any) -> APIError:
+def _failure(said: Any, response: Json | None = None) -> APIError:
     if isinstance(said, str):
         said = {"message": said}
     members = said if isinstance(said, dict) else {}
@@ -50,7 +50,7 @@ def _failure(said: Any) -> APIError:
     if isinstance(kind, str) and kind != "error":
         complaint["type"] = kind
     complaint.setdefault("message", "the response failed, without a reason")
-    failure = common.event_error({"error": complaint})
+    failure = common.event_error({"error": complaint} | ({} if response is None else {"response": response}))
     if failure is None:
         return InternalServerError("the response failed, without a reason")
     cls = _class(failure.code or "") if type(failure) is InternalServerError else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from ostinato.errors import OstinatoError
 from ostinato.records import Chunk, Completion, text_of
+from ostinato.wire.complaints import anthropic_body, beside, message_of, openai_body
 from ostinato.wire.contract import Event, Json
 from ostinato.wire.openai_responses.items import CALLS
 from ostinato.wire.openai_responses.thoughts import reasoning_item
@@ -18,6 +19,9 @@ _KINDS = {
     404: ("invalid_request_error", "model_not_found"),
     429: ("requests", "rate_limit_exceeded"),
 }
+
+_AROUND = frozenset({"error", "response"})
+"""Members of an error's body that are told otherwise: the response that failed stands in the stream."""
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -152,18 +156,18 @@ def usage_of(usage: Any) -> Json | None:
 
 def render_error(error: OstinatoError, status: int) -> Json:
     """Return an error as the body of an answer with `status`."""
-    said = error.body.get("error") if isinstance(getattr(error, "body", None), dict) else None  # type: ignore[attr-defined]
-    members = said if isinstance(said, dict) else {}
+    around, members = openai_body(error.body)
+    foreign = anthropic_body(error.body)[1]
     usual = ("server_error", None) if status >= 500 else ("invalid_request_error", None)
     kind, code = _KINDS.get(status, usual)
-    return {
-        "error": {
-            "message": error.message,
-            "type": members.get("type") if isinstance(members.get("type"), str) else kind,
-            "param": members.get("param"),
-            "code": error.code or members.get("code") or code,
-        }
+    said = next((said for said in (members.get("type"), foreign.get("type")) if isinstance(said, str)), kind)
+    told = {
+        "message": message_of(error, members),
+        "type": said,
+        "param": members.get("param"),
+        "code": members.get("code") or error.code or code,
     }
+    return {"error": told | beside(members, told), **beside(around, _AROUND)}
 
 
 class Renderer:
@@ -208,9 +212,12 @@ class Renderer:
 
     def fail(self, error: OstinatoError, status: int) -> list[Event]:
         """Return the event that tells a stream's reader that it broke."""
+        failed = error.body.get("response") if isinstance(error.body, dict) else None
+        if isinstance(failed, dict):
+            return self._numbered([{"type": "response.failed", "response": failed}])
         said = render_error(error, status)["error"]
         event = {"type": "error", "code": said["code"], "message": said["message"], "param": said["param"]}
-        return self._numbered([event])
+        return self._numbered([event | beside(said, {"type", *event})])
 
     def _numbered(self, events: list[Event]) -> list[Event]:
         for event in events:
