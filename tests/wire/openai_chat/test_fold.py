@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 
 from ostinato.errors import APIResponseError
@@ -331,3 +332,14 @@ def test_chunks_without_choices_and_without_delta_are_readable() -> None:
     assert chunks[3].usage is not None
     assert chunks[3].usage.total_tokens == 9
     assert list(chunks[4]) == ["choices"]
+
+
+@pytest.mark.parametrize("mends", [[[[None], None]], [[[1.5], 1]], [[["choices", 0, 3], 1]], [[[], 1]], [1], "x"])
+def test_what_a_vendor_writes_in_our_member_spoils_no_body(mends: Any) -> None:
+    fold = WIRE.fold()
+    for event in (delta(content="a"), finish(), {"choices": [], "ostinato": mends}):
+        fold.feed(event)
+
+    body = fold.body()
+    assert body["choices"][0]["message"]["content"] == "a"
+    assert msgspec.json.decode(msgspec.json.encode(body)) == body

@@ -10,6 +10,7 @@ from ostinato.wire.anthropic.messages import assistant_content
 from ostinato.wire.anthropic.response import FINISH
 from ostinato.wire.complaints import anthropic_body, beside, message_of
 from ostinato.wire.contract import Event, Json
+from ostinato.wire.media import Media, media_of, spoken_in
 from ostinato.wire.values import Flaw, call_id
 
 _STOP = {
@@ -55,12 +56,15 @@ def render(completion: Completion) -> Json:
     if "stop_details" in choice:
         body["stop_details"] = choice["stop_details"]
     body |= {name: completion[name] for name in _ON_THE_COMPLETION if name in completion}
+    body |= media_of(message)
     body["usage"] = usage_of(dict.get(completion, "usage"))
     return body
 
 
 def content_of(message: Json) -> list[Json]:
     """Return what a message says as content blocks. Reasoning without a signature is thinking without one."""
+    if not dict.get(message, "content") and (spoken := spoken_in(message)):
+        message = {**message, "content": spoken}
     calls = dict.get(message, "tool_calls")
     if isinstance(calls, list) and calls:
         named = [{**call, "id": call_id(call, place)} for place, call in enumerate(calls) if _is_call(call)]
@@ -133,7 +137,7 @@ def render_error(error: OstinatoError, status: int) -> Json:
 class Renderer:
     """Turns the chunks of one stream, whoever gave it, into the events of a message."""
 
-    __slots__ = ("_blocks", "_called", "_end", "_last", "_open", "_tools", "_usage")
+    __slots__ = ("_blocks", "_called", "_end", "_last", "_media", "_open", "_said", "_tools", "_usage")
 
     def __init__(self) -> None:
         self._blocks = 0
@@ -141,6 +145,9 @@ class Renderer:
         self._tools: dict[Any, int] = {}
         self._last: Any = None
         self._called = False
+        self._said = False
+        """Whether there was a text other than what is spoken."""
+        self._media = Media()
         self._end: Json | None = None
         self._usage: Any = None
 
@@ -166,8 +173,8 @@ class Renderer:
         choice = self._end or {}
         reason = stop_reason(choice, called=self._called)
         end = {"stop_reason": reason, "stop_sequence": dict.get(choice, "stop_sequence")}
-        usage = usage_of(self._usage)
-        return [*self._close(), {"type": "message_delta", "delta": end, "usage": usage}, {"type": "message_stop"}]
+        last = {"type": "message_delta", "delta": end, **self._media.body(), "usage": usage_of(self._usage)}
+        return [*self._close(), last, {"type": "message_stop"}]
 
     def fail(self, error: OstinatoError, status: int) -> list[Event]:
         """Return the event that tells a stream's reader that it broke."""
@@ -194,7 +201,10 @@ class Renderer:
             events += self._add("thinking", {"thinking": "", "signature": ""}, "thinking", reasoning)
         for block in dict.get(delta, "thinking_blocks") or ():
             events += self._sign(block)
+        self._media.feed(delta)
         text = text_of(dict.get(delta, "content")) or dict.get(delta, "refusal")
+        self._said = self._said or bool(text)
+        text = text if self._said else spoken_in(delta)
         if isinstance(text, str) and text:
             events += self._add("text", {"text": ""}, "text", text)
         for call in dict.get(delta, "tool_calls") or ():

@@ -10,6 +10,7 @@ from typing import Any
 from ostinato.errors import BadRequestError, OstinatoError
 from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.contract import Call, Event, Json
+from ostinato.wire.media import spoken_in
 from ostinato.wire.openai_responses.render import render_error
 from ostinato.wire.values import kind_of
 
@@ -53,7 +54,8 @@ _KEPT = frozenset({"id", "created", "model", "system_fingerprint", "usage"})
 
 
 def _choice(choice: Json, member: str) -> Json:
-    text = text_of((dict.get(choice, member) or {}).get("content"))
+    said = dict.get(choice, member) or {}
+    text = text_of(said.get("content")) or spoken_in(said)
     return {
         "index": dict.get(choice, "index") or 0,
         "text": text if isinstance(text, str) else "",

@@ -390,6 +390,8 @@ def _mend(body: Json, mend: Any) -> None:
         place: Any = body
         for step in way:
             place = place[step]
+        if isinstance(place, dict) and not isinstance(name, str):
+            return
         if value:
             place[name] = to_builtins(value[0])
         else:

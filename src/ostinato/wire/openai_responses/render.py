@@ -8,6 +8,7 @@ from ostinato.errors import OstinatoError
 from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.complaints import anthropic_body, beside, message_of, openai_body
 from ostinato.wire.contract import Event, Json
+from ostinato.wire.media import Media, media_of, sound_in, spoken_in
 from ostinato.wire.openai_responses.items import CALLS
 from ostinato.wire.openai_responses.thoughts import reasoning_item
 from ostinato.wire.openai_responses.unfold import opening
@@ -22,6 +23,9 @@ _KINDS = {
 
 _AROUND = frozenset({"error", "response"})
 """Members of an error's body that are told otherwise: the response that failed stands in the stream."""
+
+_SOUND = {"response.audio": "data", "response.audio.transcript": "transcript"}
+"""The members of chat's sound by the names of their events."""
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -39,6 +43,7 @@ def render(completion: Completion) -> Json:
         return body
     body = _response(completion, dict.get(choice, "finish_reason"))
     body["output"] = _items(message, str(body["id"]), body["status"], _logprobs(choice))
+    body |= media_of(message)
     body["usage"] = usage_of(dict.get(completion, "usage"))
     return body
 
@@ -84,7 +89,7 @@ def _items(message: Json, name: str, status: str, logprobs: list[Any]) -> list[J
     if not items and isinstance(thought, str) and thought:
         items.append(_reasoning(name, thought))
     parts = []
-    text, refusal = _text(message), dict.get(message, "refusal")
+    text, refusal = _text(message) or spoken_in(message), dict.get(message, "refusal")
     if text:
         parts.append(_output_text(text, dict.get(message, "annotations"), logprobs))
     if refusal:
@@ -176,7 +181,7 @@ class Renderer:
     Calls of tools stay open until the answer ends, since chat may go back to one that came before.
     """
 
-    __slots__ = ("_calls", "_finish", "_head", "_items", "_last", "_number", "_open", "_usage")
+    __slots__ = ("_calls", "_finish", "_head", "_items", "_last", "_media", "_number", "_open", "_said", "_usage")
 
     def __init__(self) -> None:
         self._number = 0
@@ -185,6 +190,9 @@ class Renderer:
         self._open: Writing | None = None
         self._calls: dict[Any, Writing] = {}
         self._last: Any = None
+        self._said = False
+        """Whether there was a text other than what is spoken."""
+        self._media = Media()
         self._finish: Any = None
         self._usage: Any = None
 
@@ -207,6 +215,8 @@ class Renderer:
             events += item.end()
         body = _response(self._head, self._finish)
         body["output"] = [item.item for item in self._items]
+        body |= (media := self._media.body())
+        events += [{"type": f"{name}.done"} for name, member in _SOUND.items() if member in media.get("audio", ())]
         body["usage"] = usage_of(self._usage)
         return self._numbered([*events, {"type": f"response.{body['status']}", "response": body}])
 
@@ -240,7 +250,14 @@ class Renderer:
             events += self._add("reasoning", "summary_text", thought)
         for block in dict.get(delta, "thinking_blocks") or ():
             events += self._seal(block)
+        self._media.feed(delta)
+        sound = sound_in(delta)
+        events += [
+            {"type": f"{name}.delta", "delta": sound[member]} for name, member in _SOUND.items() if sound.get(member)
+        ]
         text = _text(delta)
+        self._said = self._said or bool(text)
+        text = text if self._said else spoken_in(delta)
         if text:
             events += self._add("message", "output_text", text, logprobs)
         refusal = dict.get(delta, "refusal")
