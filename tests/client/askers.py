@@ -16,7 +16,8 @@ from ostinato.testing.emulator import Emulator
 from tests.frozen import freeze
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LEASE_S = 0.5
+LEASE_S = 1.0
+"""What a leader that is lost is waited for; a process that a busy machine starves for as long is lost as well."""
 
 
 class Asker:
