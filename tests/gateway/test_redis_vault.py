@@ -138,7 +138,7 @@ def test_keys_that_the_server_lost_go_on_where_they_are_remembered(server: Redis
 
 def test_a_server_that_is_away_costs_no_known_key_and_no_line(server: RedisServer) -> None:
     clock = ManualClock()
-    vault = vault_of(server, timeout_ms=200)
+    vault = vault_of(server, timeout_ms=1000)
     ring, till = KeyRing(vault, clock=clock), Till(vault, "w", clock=clock)
     secret = ring.create(Key(id="a", budget_usd=1))
     key = ring.find(secret)
@@ -162,7 +162,7 @@ def test_a_server_that_is_away_costs_no_known_key_and_no_line(server: RedisServe
 
 
 def test_what_could_not_be_written_to_the_end_is_told(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
-    books = Books(vault_of(server, timeout_ms=200))
+    books = Books(vault_of(server))
     books.till.settle(books.till.admit(None, "m"), line())
     server.stop()
     books.close()
@@ -172,7 +172,7 @@ def test_what_could_not_be_written_to_the_end_is_told(server: RedisServer, caplo
 
 def test_a_process_that_is_alone_counts_a_minute_by_itself(server: RedisServer) -> None:
     clock = ManualClock()
-    vault = vault_of(server, timeout_ms=200)
+    vault = vault_of(server, timeout_ms=1000)
     till, key = Till(vault, "w", clock=clock), Key(id="a", rpm=100)
 
     def let_in() -> int:

@@ -17,7 +17,7 @@ from ostinato.caching.stores.redis_settings import read_settings
 from ostinato.errors import StoreError
 from ostinato.testing.clock import ManualClock
 from ostinato.testing.store_face import Face, Kind, key_of
-from tests.stores.redis_cases import TIMEOUT_MS, fails, left, opened, stored
+from tests.stores.redis_cases import PATIENT_MS, TIMEOUT_MS, fails, left, opened, stored
 from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
 
@@ -64,17 +64,19 @@ def test_a_killed_server_is_given_up_and_found_again(server: RedisServer, face: 
     heals(face, key_of("k"), b"v")
 
 
-def test_a_frozen_server_costs_three_deadlines_and_then_nothing(server: RedisServer, face: Face) -> None:
-    key, *_ = stored(face.store)  # type: ignore[arg-type]
-    server.freeze()
-    failed = [fails(lambda: face.get(key)) for _ in range(1000)]
-    stats = face.store.stats()
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_frozen_server_costs_three_deadlines_and_then_nothing(server: RedisServer, kind: Kind) -> None:
+    with opened(server.settings, timeout_ms=TIMEOUT_MS) as store, left(Face(store, kind)) as face:
+        key, *_ = stored(store)
+        server.freeze()
+        failed = [fails(lambda: face.get(key)) for _ in range(1000)]
+        stats = store.stats()
 
-    assert all(failed)
-    assert stats["failures"] - FAILURES <= 1  # a probe may have failed as well
-    assert stats["not_asked"] >= 1000 - FAILURES
-    server.thaw()
-    heals(face, key, b"value of " + key)
+        assert all(failed)
+        assert stats["failures"] - FAILURES <= 1  # a probe may have failed as well
+        assert stats["not_asked"] >= 1000 - FAILURES
+        server.thaw()
+        heals(face, key, b"value of " + key)
 
 
 def test_a_server_that_is_full_refuses_what_is_new_and_answers_what_it_has(server: RedisServer, face: Face) -> None:
@@ -258,9 +260,10 @@ def hang_up(connection: socket.socket) -> None:
 def test_a_strange_answer_is_an_error_by_the_deadline(
     answer: Callable[[socket.socket], None], problem: str, kind: Kind
 ) -> None:
+    timeout_ms = TIMEOUT_MS if problem == "no answer in time" else PATIENT_MS
     with (
         peer(answer) as place,
-        opened(place, max_value_bytes=1_000_000) as store,
+        opened(place, max_value_bytes=1_000_000, timeout_ms=timeout_ms) as store,
         left(Face(store, kind)) as face,
         pytest.raises(StoreError, match=problem),
     ):
@@ -272,7 +275,7 @@ def test_connecting_is_within_the_deadline_and_a_late_connection_is_kept(kind: K
     with contextlib.ExitStack() as stack:
         server.ask("CONFIG", "SET", "requirepass", "sesame")
         server.password = "sesame"
-        store = stack.enter_context(opened(server.settings))
+        store = stack.enter_context(opened(server.settings, timeout_ms=TIMEOUT_MS))
         face = stack.enter_context(left(Face(store, kind)))
         server.freeze()
 

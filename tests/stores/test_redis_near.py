@@ -19,7 +19,7 @@ from ostinato.caching.stores.redis_settings import read_settings
 from ostinato.errors import ConfigurationError
 from ostinato.testing.clock import ManualClock
 from ostinato.testing.store_face import SCOPE, key_of
-from tests.stores.redis_cases import ended_well, fails, fork, opened, stored
+from tests.stores.redis_cases import TIMEOUT_MS, ended_well, fails, fork, opened, stored
 from tests.stores.redis_server import PASSWORD, RedisServer, binaries, version, wait_until
 
 NEAR: dict[str, Any] = {"near_bytes": 2**20, "timeout_ms": 10_000}
@@ -137,7 +137,7 @@ def test_all_is_forgotten_when_the_connection_is_lost(server: RedisServer, near:
 
 
 def test_a_server_that_says_nothing_is_believed_no_longer_than_the_bound(server: RedisServer, far: RedisStore) -> None:
-    with opened(server.settings, near_bytes=2**20) as store:
+    with opened(server.settings, near_bytes=2**20, timeout_ms=TIMEOUT_MS) as store:
         keys = stored(far)
         warmed(store, keys)
         server.freeze()

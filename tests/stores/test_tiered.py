@@ -27,7 +27,7 @@ from ostinato.testing.emulator import Emulator  # noqa: E402
 from ostinato.testing.store_face import KINDS, OTHER_SCOPE, SCOPE, Face, Kind, key_of  # noqa: E402
 from ostinato.testing.store_suite import StoreSuite  # noqa: E402
 from tests.stores.cosmos_emulator import CosmosEmulator  # noqa: E402
-from tests.stores.redis_cases import fails, opened  # noqa: E402
+from tests.stores.redis_cases import TIMEOUT_MS, fails, opened  # noqa: E402
 from tests.stores.redis_server import RedisServer, binaries  # noqa: E402
 
 CONTAINERS = count()
@@ -242,7 +242,7 @@ def test_nothing_removed_is_served_beyond_the_bound(
 
 def test_a_shared_store_that_cannot_be_asked_is_not_answered_for(server: RedisServer) -> None:
     clock = ManualClock()
-    with opened(server.settings) as shared:
+    with opened(server.settings, timeout_ms=TIMEOUT_MS) as shared:
         process = Process(shared, clock)
         process.store.set(key_of("k"), b"v")
         process.store.flush()
