@@ -57,8 +57,11 @@ def speaks_tls(path: str) -> bool:
     return not any(text in told.stdout + told.stderr for text in (b"ad directive", b"Failed finding TLS support"))
 
 
-def free_port(low: int = 15000, high: int = 29000) -> int:
-    """Return a port that nobody listens on; a cluster's bus takes the one 10,000 above."""
+def free_port(low: int = 15000, high: int = 22000) -> int:
+    """Return a port that nobody listens on; a cluster's bus takes the one 10,000 above.
+
+    Both are below those that the kernel gives to connections, so that none takes it before the server does.
+    """
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -181,7 +184,7 @@ def cluster(binary: str, **options: Any) -> Iterator[list[RedisServer]]:
     """Run three masters that share the slots."""
     with contextlib.ExitStack() as stack:
         servers = [
-            stack.enter_context(RedisServer(binary, cluster_enabled="yes", cluster_node_timeout="2000", **options))
+            stack.enter_context(RedisServer(binary, cluster_enabled="yes", cluster_node_timeout="30000", **options))
             for _ in range(NODES)
         ]
         for number, server in enumerate(servers):
