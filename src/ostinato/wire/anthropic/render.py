@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ostinato.errors import OstinatoError
 from ostinato.records import Chunk, Completion, text_of
 from ostinato.wire.anthropic.messages import assistant_content
@@ -35,6 +37,8 @@ _KINDS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+
+_encode = msgspec.json.Encoder().encode
 
 _ON_THE_COMPLETION = ("container", "context_management", "diagnostics")
 
@@ -137,12 +141,14 @@ def render_error(error: OstinatoError, status: int) -> Json:
 class Renderer:
     """Turns the chunks of one stream, whoever gave it, into the events of a message."""
 
-    __slots__ = ("_blocks", "_called", "_end", "_last", "_media", "_open", "_said", "_tools", "_usage")
+    __slots__ = ("_blocks", "_called", "_end", "_free", "_last", "_media", "_open", "_said", "_tools", "_usage")
 
     def __init__(self) -> None:
         self._blocks = 0
         self._open: str | None = None
         self._tools: dict[Any, int] = {}
+        self._free: set[int] = set()
+        """The blocks of tools that are given a text: an object with it stands for that, as in a whole answer."""
         self._last: Any = None
         self._called = False
         self._said = False
@@ -244,11 +250,18 @@ class Renderer:
             events = [*self._close(), self._start(_tool_use(named, function))]
             self._open = "tool_use"
             self._tools[number] = self._blocks - 1
+            if isinstance(dict.get(call, "custom"), dict):
+                self._free.add(self._blocks - 1)
+                events.append(self._piece(self._blocks - 1, '{"input":"'))
         self._last = number
         piece = function.get("arguments") or function.get("input")
         if isinstance(piece, str) and piece:
-            events.append(self._delta(self._tools[number], {"type": "input_json_delta", "partial_json": piece}))
+            index = self._tools[number]
+            events.append(self._piece(index, _encode(piece)[1:-1].decode() if index in self._free else piece))
         return events
+
+    def _piece(self, index: int, text: str) -> Event:
+        return self._delta(index, {"type": "input_json_delta", "partial_json": text})
 
     def _start(self, block: Json) -> Event:
         self._blocks += 1
@@ -261,7 +274,9 @@ class Renderer:
         if self._open is None:
             return []
         self._open = None
-        return [{"type": "content_block_stop", "index": self._blocks - 1}]
+        last = self._blocks - 1
+        ended = [self._piece(last, '"}')] if last in self._free else []
+        return [*ended, {"type": "content_block_stop", "index": last}]
 
 
 def _tool_use(call: Json, function: Json) -> Json:

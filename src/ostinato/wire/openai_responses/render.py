@@ -82,7 +82,10 @@ def _response(head: Json, finish: Any) -> Json:
 
 
 def _items(message: Json, name: str, status: str, logprobs: list[Any]) -> list[Json]:
-    """Return what a message says as output items: thoughts, words, calls."""
+    """Return what a message says as output items: thoughts, words, calls, or in the vendor's own order."""
+    own = dict.get(message, "content_blocks")
+    if isinstance(own, list) and _goes_back(own):
+        return _in_order(message, own, name, status)
     blocks = dict.get(message, "thinking_blocks") or []
     items = [reasoning_item(block, f"rs_{name}_{index}") for index, block in enumerate(blocks)]
     thought = dict.get(message, "reasoning_content") or dict.get(message, "reasoning")
@@ -96,7 +99,44 @@ def _items(message: Json, name: str, status: str, logprobs: list[Any]) -> list[J
         parts.append({"type": "refusal", "refusal": refusal})
     if parts:
         items.append({"id": f"msg_{name}", **_MESSAGE, "status": status, "content": parts})
-    items += [_call_item(call, place) for place, call in enumerate(dict.get(message, "tool_calls") or ())]
+    calls = dict.get(message, "tool_calls") or ()
+    if parts and calls:
+        items[-1]["status"] = "completed"
+    items += [_call_item(call, place) for place, call in enumerate(calls)]
+    return items
+
+
+def _goes_back(blocks: list[Any]) -> bool:
+    """Say whether Anthropic's blocks come in another order than thoughts, words, calls."""
+    ranks = [_RANKS[kind] for block in blocks if (kind := dict.get(block, "type")) in _RANKS]
+    return ranks != sorted(ranks)
+
+
+_RANKS = {"thinking": 0, "redacted_thinking": 0, "text": 1, "tool_use": 2}
+
+
+def _in_order(message: Json, blocks: list[Json], name: str, status: str) -> list[Json]:
+    """Return a message's items as its stream writes them, block by block."""
+    calls = list(dict.get(message, "tool_calls") or ())
+    annotations = list(dict.get(message, "annotations") or ())
+    deltas: list[Json] = []
+    at = 0
+    for block in blocks:
+        match dict.get(block, "type"):
+            case "text":
+                at += len(block["text"])
+                own = [cited for cited in annotations if dict.get(cited["url_citation"], "end_index") == at]
+                deltas.append({"content": block["text"], "annotations": own})
+            case "thinking" | "redacted_thinking":
+                deltas.append({"thinking_blocks": [block]})
+            case "tool_use" if calls:
+                call = calls.pop(0)
+                deltas.append({"tool_calls": [{**call, "index": len(calls)}]})
+    writer = Renderer()
+    for delta in deltas:
+        writer.feed(Chunk({"id": name, "choices": [{"delta": delta}]}))
+    writer.feed(Chunk({"choices": [{"finish_reason": "length" if status == "incomplete" else "stop"}]}))
+    items: list[Json] = writer.end()[-1]["response"]["output"]
     return items
 
 
@@ -181,7 +221,20 @@ class Renderer:
     Calls of tools stay open until the answer ends, since chat may go back to one that came before.
     """
 
-    __slots__ = ("_calls", "_finish", "_head", "_items", "_last", "_media", "_number", "_open", "_said", "_usage")
+    __slots__ = (
+        "_calls",
+        "_finish",
+        "_head",
+        "_items",
+        "_last",
+        "_media",
+        "_number",
+        "_open",
+        "_said",
+        "_texts",
+        "_told",
+        "_usage",
+    )
 
     def __init__(self) -> None:
         self._number = 0
@@ -192,6 +245,9 @@ class Renderer:
         self._last: Any = None
         self._said = False
         """Whether there was a text other than what is spoken."""
+        self._told = 0
+        self._texts: list[tuple[int, Writing | None]] = []
+        """The items with a text, each with the characters told up to its end."""
         self._media = Media()
         self._finish: Any = None
         self._usage: Any = None
@@ -210,10 +266,10 @@ class Renderer:
         """Return the events that end the response; none where the stream had no first chunk."""
         if self._head is None:
             return []
-        events = self._close()
+        body = _response(self._head, self._finish)
+        events = self._close(body["status"])
         for item in self._calls.values():
             events += item.end()
-        body = _response(self._head, self._finish)
         body["output"] = [item.item for item in self._items]
         body |= (media := self._media.body())
         events += [{"type": f"{name}.done"} for name, member in _SOUND.items() if member in media.get("audio", ())]
@@ -260,15 +316,23 @@ class Renderer:
         text = text if self._said else spoken_in(delta)
         if text:
             events += self._add("message", "output_text", text, logprobs)
+            self._told += len(text)
+            self._texts = [*(each for each in self._texts if each[1] is not self._open), (self._told, self._open)]
         refusal = dict.get(delta, "refusal")
         if isinstance(refusal, str) and refusal:
             events += self._add("message", "refusal", refusal)
         for annotation in dict.get(delta, "annotations") or ():
-            if self._open is not None:
-                events += self._open.annotate(citation_of(annotation))
+            events += self._annotate(annotation)
         for call in dict.get(delta, "tool_calls") or ():
             events += self._call(call)
         return events
+
+    def _annotate(self, annotation: Json) -> list[Event]:
+        """Return the event for a citation. It may come last of all: then it is for the text that ends where it does."""
+        cited = citation_of(annotation)
+        ends = cited.get("end_index")
+        texts = [item for end, item in self._texts if item is not None and (type(ends) is not int or end >= ends)]
+        return texts[0 if type(ends) is int else -1].annotate(cited) if texts else []
 
     def _add(self, kind: str, part: str, text: str, logprobs: list[Any] | None = None) -> list[Event]:
         events: list[Event] = []
@@ -319,9 +383,9 @@ class Renderer:
         self._items.append(opened)
         return opened
 
-    def _close(self) -> list[Event]:
+    def _close(self, status: str = "completed") -> list[Event]:
         opened, self._open = self._open, None
-        return [] if opened is None else opened.end()
+        return [] if opened is None else opened.end(status)
 
 
 def _begun_item(kind: str, name: str) -> Json:

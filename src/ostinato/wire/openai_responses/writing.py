@@ -41,21 +41,22 @@ class Writing:
         return [*events, delta]
 
     def annotate(self, annotation: Json) -> list[Event]:
-        """Return the event for an annotation of the open text; none where no text is open."""
-        if self._part is None or self._kind != "output_text":
+        """Return the event for an annotation of the last text; none where there is no text."""
+        texts = [place for place, part in enumerate(self.item["content"]) if part["type"] == "output_text"]
+        if not texts:
             return []
-        number = len(self._part["annotations"])
-        self._part["annotations"].append(annotation)
-        event = {"type": "response.output_text.annotation.added", **self._place(), "annotation_index": number}
-        return [{**event, "annotation": annotation}]
+        part = self.item["content"][texts[-1]]
+        where = {**self._where, "content_index": texts[-1], "annotation_index": len(part["annotations"])}
+        part["annotations"].append(annotation)
+        return [{"type": "response.output_text.annotation.added", **where, "annotation": annotation}]
 
     def give(self, text: str) -> list[Event]:
         """Return the event for a piece of what a tool is given."""
         self._texts.append(text)
         return [{"type": f"{BY_ITEM[self.item['type']]}.delta", **self._where, "delta": text}]
 
-    def end(self) -> list[Event]:
-        """Return the events that end the item."""
+    def end(self, status: str = "completed") -> list[Event]:
+        """Return the events that end the item, as what it is then."""
         events = self._end_part()
         name = BY_ITEM.get(self.item["type"])
         if name is not None:
@@ -63,7 +64,7 @@ class Writing:
             self.item[member] = "".join(self._texts)
             events.append({"type": f"{name}.done", **self._where, member: self.item[member]})
         if "status" in self.item:
-            self.item["status"] = "completed"
+            self.item["status"] = status
         done = {"type": "response.output_item.done", "output_index": self._where["output_index"]}
         return [*events, {**done, "item": self.item}]
 
