@@ -17,11 +17,11 @@ def test_it_says_where_it_is_answers_and_ends_at_ctrl_c() -> None:
         assert running.stdout is not None
         try:
             base_url = running.stdout.readline().split()[2]
-            with urllib.request.urlopen(f"{base_url}/models", timeout=10) as answer:
+            with urllib.request.urlopen(f"{base_url}/models", timeout=30) as answer:
                 assert answer.status == 200
             assert f"OPENAI_BASE_URL={base_url}" in running.stdout.readline()
             running.send_signal(signal.SIGINT)
-            assert running.wait(10) == 0
+            assert running.wait(30) == 0
         finally:
             running.kill()
 

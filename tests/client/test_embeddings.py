@@ -28,7 +28,7 @@ from ostinato import (
     embedding,
 )
 from ostinato.testing.emulator import Emulator, Reply
-from tests.client.calls import joined, until
+from tests.client.calls import LONG_S, joined, until
 
 MODEL = "openai/text-embedding-3-small"
 
@@ -355,7 +355,7 @@ def test_who_joins_another_s_request_pays_nothing(
     emulator.script(Reply(gate=gate))
     cache = Cache.memory()
     leader = pool.submit(embedding, MODEL, ["a", "b"], cache=cache)
-    emulator.wait_for_calls(1)
+    emulator.wait_for_calls(1, LONG_S)
     follower = pool.submit(embed_async, MODEL, ["b"], cache=cache)
     until(joined(cache, 1))
     gate.set()

@@ -9,12 +9,13 @@ import openai
 import pytest
 
 from ostinato.testing.emulator import Emulator
+from tests.client.calls import LONG_S
 
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx2.Client]:
     """A plain HTTP client."""
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=LONG_S) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from ostinato.testing.emulator import Emulator, Reply
+from tests.client.calls import LONG_S
 
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -25,7 +26,7 @@ def request_bytes(**more: Any) -> bytes:
 @contextmanager
 def asked(emulator: Emulator, **more: Any) -> Iterator[socket.socket]:
     """Yield a socket over which one request has gone out."""
-    with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", emulator.port), timeout=LONG_S) as sock:
         sock.sendall(request_bytes(**more))
         yield sock
 
@@ -51,12 +52,12 @@ def test_a_gate_holds_the_head_back(emulator: Emulator) -> None:
     gate = threading.Event()
     emulator.script(Reply(gate=gate))
     with asked(emulator) as sock:
-        (call,) = emulator.wait_for_calls(1)
+        (call,) = emulator.wait_for_calls(1, LONG_S)
         assert (emulator.in_flight, call.outcome.status, call.finished.is_set()) == (1, None, False)
         gate.set()
         until(sock, b"\r\n\r\n")
 
-    assert call.finished.wait(5)
+    assert call.finished.wait(LONG_S)
 
 
 def test_a_gate_holds_one_event_back_and_lets_those_before_it_out(emulator: Emulator) -> None:
@@ -84,7 +85,7 @@ def test_a_gate_holds_one_event_back_and_lets_those_before_it_out(emulator: Emul
 def test_a_delay_holds_back_what_comes_after_it(emulator: Emulator, reply: Reply, there: bytes, events: int) -> None:
     emulator.script(reply)
     with asked(emulator, stream=True) as sock:
-        (call,) = emulator.wait_for_calls(1)
+        (call,) = emulator.wait_for_calls(1, LONG_S)
         until(sock, there)
         sock.settimeout(0.02)
         with pytest.raises(TimeoutError):
@@ -165,17 +166,17 @@ def test_a_client_that_hangs_up_in_mid_stream_is_noticed(emulator: Emulator) -> 
         until(sock, b'"role"')
     call = emulator.calls[0]
 
-    assert call.disconnected.wait(5)
-    assert call.finished.wait(5)
-    emulator.wait_until_idle()
+    assert call.disconnected.wait(LONG_S)
+    assert call.finished.wait(LONG_S)
+    emulator.wait_until_idle(LONG_S)
 
 
 def test_a_client_that_hangs_up_before_the_head_is_noticed(emulator: Emulator) -> None:
     emulator.script(Reply(gate=threading.Event()))
     with asked(emulator):
-        (call,) = emulator.wait_for_calls(1)
+        (call,) = emulator.wait_for_calls(1, LONG_S)
 
-    assert call.disconnected.wait(5)
+    assert call.disconnected.wait(LONG_S)
 
 
 def test_a_client_that_has_its_answer_has_not_hung_up(emulator: Emulator) -> None:
@@ -183,7 +184,7 @@ def test_a_client_that_has_its_answer_has_not_hung_up(emulator: Emulator) -> Non
         until(sock, b"\r\n\r\n")
     call = emulator.calls[0]
 
-    assert call.finished.wait(5)
+    assert call.finished.wait(LONG_S)
     assert not call.disconnected.is_set()
 
 
@@ -193,7 +194,7 @@ def test_a_cut_is_not_the_client_s_doing(emulator: Emulator) -> None:
         everything(sock)
     call = emulator.calls[0]
 
-    assert call.finished.wait(5)
+    assert call.finished.wait(LONG_S)
     assert not call.disconnected.is_set()
 
 

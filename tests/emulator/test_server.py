@@ -18,6 +18,7 @@ import pytest
 
 from ostinato.errors import ConfigurationError
 from ostinato.testing.emulator import Emulator, Reply
+from tests.client.calls import LONG_S
 
 BODY: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -32,7 +33,7 @@ def admin(http: httpx2.Client, emulator: Emulator, route: str, body: Any) -> htt
 
 def raw(emulator: Emulator, *pieces: bytes) -> bytes:
     """Return what comes back for bytes sent in pieces, until the server hangs up."""
-    with socket.create_connection(("127.0.0.1", emulator.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", emulator.port), timeout=LONG_S) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             sock.sendall(piece)
@@ -72,7 +73,7 @@ def test_only_answers_are_paid(http: httpx2.Client, emulator: Emulator) -> None:
 def test_waiting_for_calls_that_do_not_come_is_an_error(http: httpx2.Client, emulator: Emulator) -> None:
     post(http, emulator)
 
-    assert len(emulator.wait_for_calls(1)) == 1
+    assert len(emulator.wait_for_calls(1, LONG_S)) == 1
     with pytest.raises(TimeoutError, match="1 calls arrived"):
         emulator.wait_for_calls(2, timeout_s=0.01)
 
@@ -106,7 +107,7 @@ def test_two_hundred_clients_are_answered_at_once(emulator: Emulator) -> None:
     emulator.script(Reply(gate=gate), times=None)
     with ThreadPoolExecutor(200) as pool:
         answers = [pool.submit(raw, emulator, closing_request()) for _ in range(200)]
-        emulator.wait_for_calls(200)
+        emulator.wait_for_calls(200, LONG_S)
         held = emulator.in_flight
         gate.set()
         statuses = {answer.result()[:15] for answer in answers}
@@ -123,7 +124,7 @@ def closing_request() -> bytes:
 
 
 def test_a_connection_is_kept_and_used_again(emulator: Emulator) -> None:
-    with httpx2.Client() as client:
+    with httpx2.Client(timeout=LONG_S) as client:
         for _ in range(3):
             client.post(f"{emulator.base_url}/chat/completions", json={**BODY, "stream": True}).read()
 
@@ -215,10 +216,10 @@ def test_a_large_prompt_and_a_large_answer_pass(http: httpx2.Client, emulator: E
 def test_stop_ends_every_wait_and_leaves_no_thread() -> None:
     emulator = Emulator().start()
     emulator.script(Reply(gate=threading.Event()), Reply(delay_s=3600), Reply(stall_after_events=1))
-    sockets = [socket.create_connection(("127.0.0.1", emulator.port), timeout=5) for _ in range(4)]
+    sockets = [socket.create_connection(("127.0.0.1", emulator.port), timeout=LONG_S) for _ in range(4)]
     for sock in sockets[1:]:
         sock.sendall(closing_request())
-    calls = emulator.wait_for_calls(3)
+    calls = emulator.wait_for_calls(3, LONG_S)
     emulator.stop()
     for sock in sockets:
         while sock.recv(65536):
@@ -244,7 +245,7 @@ def test_a_stopped_emulator_refuses_connections() -> None:
         port = emulator.port
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=LONG_S)
 
 
 def test_an_emulator_that_does_not_run_has_no_address() -> None:
@@ -276,7 +277,7 @@ def test_serve_runs_until_it_is_interrupted(http: httpx2.Client) -> None:
         base_url = process.stdout.readline().strip()
         assert http.post(f"{base_url}/chat/completions", json=BODY).status_code == 200
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=10)
+        rest, _ = process.communicate(timeout=LONG_S)
 
     assert (rest, process.returncode) == ("over\n", 0)
 

@@ -117,7 +117,7 @@ def test_who_reads_on_is_not_disturbed_by_one_who_leaves(gateway: Serving, emula
     url = f"{gateway.url}/v1/chat/completions"
     cache = gateway.service.cache
     assert cache is not None
-    with httpx2.stream("POST", url, json=STREAMED) as staying, httpx2.Client() as other:
+    with httpx2.stream("POST", url, json=STREAMED) as staying, httpx2.Client(timeout=LONG_S) as other:
         pieces = staying.iter_text()
         first = next(pieces)
         with other.stream("POST", url, json=STREAMED) as leaving:

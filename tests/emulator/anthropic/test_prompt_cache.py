@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from ostinato.testing.emulator import Emulator, Reply
+from tests.client.calls import LONG_S
 
 Json = dict[str, Any]
 Counts = tuple[int, int, int]
@@ -251,7 +252,7 @@ def test_what_a_call_writes_is_readable_once_its_answer_begins(ask: Ask, emulato
     request = prompt(text(2000, ttl="5m"))
     with ThreadPoolExecutor(2) as pool:
         early = [pool.submit(ask, request) for _ in range(2)]
-        emulator.wait_for_calls(2)
+        emulator.wait_for_calls(2, LONG_S)
         for gate in gates:
             gate.set()
 

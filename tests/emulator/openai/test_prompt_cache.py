@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from ostinato.testing.emulator import Emulator, Reply, count_prompt_tokens
+from tests.client.calls import LONG_S
 
 OLD, NEW = "gpt-4o-mini", "gpt-5.6-sol"
 
@@ -134,7 +135,7 @@ def test_what_a_call_writes_is_readable_once_its_answer_begins(http: httpx2.Clie
     emulator.script(*(Reply(gate=gate) for gate in gates))
     with ThreadPoolExecutor(2) as pool:
         early = [pool.submit(ask, http, emulator, prompt(2000)) for _ in range(2)]
-        emulator.wait_for_calls(2)
+        emulator.wait_for_calls(2, LONG_S)
         for gate in gates:
             gate.set()
         reads = [each.result()[0] for each in early]
