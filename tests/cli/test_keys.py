@@ -60,3 +60,13 @@ def test_what_cannot_be_is_told_in_a_sentence(ledger: Path, words: list[str], sa
     assert ran.exit_code == 1
     assert said in ran.stderr
     assert "Traceback" not in ran.output
+
+
+def test_to_list_or_revoke_makes_no_file_that_was_not_there(ledger: Path) -> None:
+    listed = run("list", "--json", "--ledger", ledger)
+    revoked = run("revoke", "a", "--ledger", ledger)
+
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert revoked.exit_code == 1
+    assert "is not there yet" in listed.stderr
+    assert list(ledger.parent.iterdir()) == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ostinato.caching.cache import Cache
 from ostinato.errors import ConfigurationError
 from ostinato.gateway.cache_settings import cache_folder
 from ostinato.gateway.config import Config, read
@@ -31,11 +32,16 @@ def told(text: str = "") -> Config:
         ),
         (
             "cache: true\n",
-            {"type": "disk", "cache_path_root": "/home/of-nobody/.cache/ostinato", "cache_seed": "gateway"},
+            {
+                "type": "disk",
+                "cache_path_root": "/home/of-nobody/.cache/ostinato",
+                "cache_seed": "gateway",
+                "near_bytes": 4 << 20,
+            },
         ),
         (
-            "cache: {type: disk, disk_cache_dir: /x, cache_seed: 7, mode: default_off}\n",
-            {"type": "disk", "cache_path_root": "/x", "cache_seed": 7, "mode": "default_off"},
+            "cache: {type: disk, disk_cache_dir: /x, cache_seed: 7, mode: default_off, near_bytes: 0}\n",
+            {"type": "disk", "cache_path_root": "/x", "cache_seed": 7, "mode": "default_off", "near_bytes": 0},
         ),
         (
             "cache: {type: memory, supported_call_types: [acompletion, anthropic_messages, atranscription]}\n",
@@ -78,3 +84,15 @@ def test_a_cache_that_cannot_be_is_an_error_with_its_line() -> None:
 )
 def test_the_cache_folder_is_where_the_platform_has_it(environ: dict[str, str], platform: str, folder: str) -> None:
     assert cache_folder(environ, platform).as_posix() == folder
+
+
+def test_a_disk_cache_keeps_near_what_it_is_told_to(tmp_path: Path) -> None:
+    cache = Cache.disk(cache_path_root=tmp_path, near_bytes=1_000_000)
+
+    assert cache.store.stats()["near"]["max_bytes"] == 1_000_000
+
+
+@pytest.mark.parametrize("near_bytes", [-1, "1 MB", True, 1.5])
+def test_what_stays_near_is_a_number_of_bytes(near_bytes: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="near_bytes must be a number of bytes"):
+        Cache.disk(cache_path_root=tmp_path, near_bytes=near_bytes)

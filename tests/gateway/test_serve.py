@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,57 @@ def test_a_check_says_what_is_wrong_or_how_much_there_is(config: Path) -> None:
     assert "1 models; this configuration is right" in fine.output
     assert wrong.exit_code == 1
     assert f"{config}:1: " in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("more", "module", "said"),
+    [
+        ("", "uvicorn", "the gateway needs uvicorn: pip install 'ostinato[gateway]'"),
+        ("cache: redis\n", "redis", "a cache of type redis needs redis: pip install 'ostinato[redis]'"),
+        (
+            "cache: {type: cosmos_db, connection_string: x}\n",
+            "azure",
+            "a cache of type cosmos_db needs azure.cosmos: pip install 'ostinato[cosmos]'",
+        ),
+        (
+            "cache: {type: redis, encryption_key: planted-planted-planted}\n",
+            "cryptography",
+            "encryption_key needs cryptography: pip install 'ostinato[crypto]'",
+        ),
+        (
+            "general_settings: {ledger: 'redis://localhost'}\n",
+            "redis",
+            "the ledger needs redis: pip install 'ostinato[redis]'",
+        ),
+        (
+            "  - {model_name: b, params: {model: bedrock/converse/x, aws_region_name: eu-west-1}}\n",
+            "botocore",
+            "model 'b' needs botocore: pip install 'ostinato[bedrock]'",
+        ),
+    ],
+)
+def test_a_check_says_what_is_not_installed(
+    more: str, module: str, said: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with config.open("a") as file:
+        file.write(more)
+    with_it = run("--config", str(config), "--check", AWS_BEARER_TOKEN_BEDROCK="")
+    for name in [each for each in sys.modules if each == module or each.startswith(f"{module}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    without = run("--config", str(config), "--check", AWS_BEARER_TOKEN_BEDROCK="")
+
+    assert with_it.exit_code == 0
+    assert without.exit_code == 1
+    assert said in without.output.replace("\n", " ")
+
+
+def test_bedrock_by_a_key_of_its_own_needs_no_package(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with config.open("a") as file:
+        file.write("  - {model_name: b, params: {model: bedrock/converse/x, api_key: planted}}\n")
+    monkeypatch.setitem(sys.modules, "botocore", None)
+
+    assert run("--config", str(config), "--check").exit_code == 0
 
 
 def test_a_port_that_is_taken_is_an_error_that_names_it(config: Path) -> None:

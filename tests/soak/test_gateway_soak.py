@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.gateway_soak import KINDS, soak
+from tests.soak.gateway_soak import KINDS, MOST_MB, soak
 
 
 def test_requests_of_all_kinds_get_what_they_should(tmp_path: Path) -> None:
@@ -13,6 +13,7 @@ def test_requests_of_all_kinds_get_what_they_should(tmp_path: Path) -> None:
     assert outcome.wrong == [], str(outcome)
     assert set(outcome.seen) == set(KINDS)
     assert outcome.growth < 0.2, str(outcome)
+    assert outcome.most_mb < MOST_MB, str(outcome)
 
 
 @pytest.mark.soak

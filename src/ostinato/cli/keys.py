@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,11 @@ if TYPE_CHECKING:
 _Command = Callable[..., None]
 
 
-def _of_a_gateway(work: _Command) -> _Command:
-    """Give a command the options that name a gateway, and hand it the ring of its keys."""
+def _of_a_gateway(work: _Command, *, absent: int | None = None) -> _Command:
+    """Give a command the options that name a gateway, and hand it the ring of its keys.
+
+    `absent` is what it ends with where no file is there yet; None: it makes one.
+    """
 
     @click.option(
         "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -31,6 +35,7 @@ def _of_a_gateway(work: _Command) -> _Command:
     def command(config: Path | None, ledger: str | None, **options: Any) -> None:
         from ostinato.gateway.books import open_books
         from ostinato.gateway.config import load
+        from ostinato.gateway.file_vault import FileVault
 
         if config is not None and ledger is not None:
             raise click.UsageError("give --config or --ledger, not both")
@@ -41,6 +46,10 @@ def _of_a_gateway(work: _Command) -> _Command:
             cache = told.open_cache() if told.cache is not None and told.cache.type == "redis" else None
         books = open_books(ledger if told is None else told.ledger, cache)
         try:
+            if absent is not None and isinstance(books.vault, FileVault) and books.vault.is_absent():
+                named = f"is no key {options['key_id']!r}" if "key_id" in options else "are no keys"
+                click.echo(f"there {named}: {books.vault.where!r} is not there yet", err=True)
+                sys.exit(absent)
             work(books.ring, **options)
         finally:
             books.vault.close()
@@ -93,7 +102,7 @@ def create(ring: KeyRing, key_id: str, **wish: Any) -> None:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-@_of_a_gateway
+@functools.partial(_of_a_gateway, absent=0)
 def show(ring: KeyRing, as_json: bool) -> None:  # noqa: FBT001  # click's way
     """List the keys, without their secrets."""
     keys = ring.list()
@@ -118,7 +127,7 @@ def show(ring: KeyRing, as_json: bool) -> None:  # noqa: FBT001  # click's way
 
 @command.command("revoke")
 @click.argument("key_id", metavar="ID")
-@_of_a_gateway
+@functools.partial(_of_a_gateway, absent=1)
 def revoke(ring: KeyRing, key_id: str) -> None:
     """Let a key open nothing any more; a running gateway hears of it within a second."""
     ring.revoke(key_id)

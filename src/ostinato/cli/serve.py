@@ -22,7 +22,7 @@ SHORTEST_KEY = 16
     "--port", default=4000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that serve.")
-@click.option("--check", is_flag=True, help="Read the configuration, say what is wrong with it, and end.")
+@click.option("--check", is_flag=True, help="Read the configuration, say what is wrong or not installed, and end.")
 def command(path: Path | None, host: str, port: int, workers: int, check: bool) -> None:  # noqa: FBT001  # click's way
     """Serve the models of a configuration to any OpenAI or Anthropic client, until SIGTERM or Ctrl-C.
 
@@ -33,6 +33,9 @@ def command(path: Path | None, host: str, port: int, workers: int, check: bool) 
     config = load(path)
     check_reach(config, host, workers)
     if check:
+        from ostinato.gateway.needs import check_packages
+
+        check_packages(config)
         for note in config.notes:
             click.echo(f"ignored, it is not carried out here: {note}")
         click.echo(f"{path or 'the environment'}: {len(config.models)} models; this configuration is right")

@@ -76,7 +76,7 @@ def open_books(named: str | None, cache: Cache | None) -> Books:
 
     Raises: ConfigurationError: the place cannot be. MissingDependencyError.
     """
-    if named is not None and named.startswith(_URLS):
+    if named is not None and is_url(named):
         from ostinato.caching.stores.redis_settings import read_settings
         from ostinato.gateway.redis_vault import RedisVault
 
@@ -94,6 +94,11 @@ def open_books(named: str | None, cache: Cache | None) -> Books:
             if isinstance(store, RedisStore):
                 return Books(RedisVault(store.settings))
     return Books(named or usual_path())
+
+
+def is_url(named: str | None) -> bool:
+    """Return whether books at that place are in a Redis, not in a file."""
+    return named is not None and named.startswith(_URLS)
 
 
 def usual_path(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> Path:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SEED = "gateway"
 """The gateway's own entries in a cache folder."""
 
+NEAR_BYTES = 4 << 20
+"""What each worker keeps in memory of a disk cache, unless told otherwise: there are several on a machine."""
+
 _TTLS = ("ttl", "default_in_memory_ttl", "default_in_redis_ttl", "default_redis_ttl")
 _UNHEEDED = (
     "max_messages", "redis_flush_size", "semantic_cache_embedding_max_input_tokens", "semantic_cache_embedding_timeout",
@@ -54,7 +57,8 @@ def cache_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Pa
 
 def disk_cache(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the settings of a disk cache in the user's folder."""
-    return {"type": "disk", "cache_path_root": str(cache_folder(environ)), "cache_seed": SEED}
+    folder = str(cache_folder(environ))
+    return {"type": "disk", "cache_path_root": folder, "cache_seed": SEED, "near_bytes": NEAR_BYTES}
 
 
 class CacheSettings(msgspec.Struct, frozen=True):
@@ -133,6 +137,8 @@ def _read(section: Section, usual: str, notes: list[str]) -> CacheSettings:
         defaults = disk_cache(section.file.environ)
         settings["cache_path_root"] = section.text("cache_path_root", "disk_cache_dir") or defaults["cache_path_root"]
         settings["cache_seed"] = settings["cache_seed"] or SEED
+        near_bytes = section.whole("near_bytes", least=0)
+        settings["near_bytes"] = NEAR_BYTES if near_bytes is None else near_bytes
     if kind in {"disk", "memory"}:
         section.end()
     given = {name: value for name, value in (settings | section.rest()).items() if value is not None}

@@ -55,6 +55,10 @@ class FileVault:
         self._quick = LedgerFile(path, SCHEMA, busy_timeout_s=QUICK_S)
         self.where = str(self._file.path)
 
+    def is_absent(self) -> bool:
+        """Return whether there is no such file: whoever asks it anything else makes it."""
+        return not os.path.lexists(self.where)
+
     def keys(self, unless: bytes | None = None) -> Keys | None:
         with self._quick.reading() as connection:
             mark = b"%d" % connection.execute("SELECT MAX(number) FROM changes").fetchone()[0]

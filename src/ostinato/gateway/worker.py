@@ -28,6 +28,8 @@ APP = "ostinato.gateway.endpoints:build_app"
 """What makes the application of a configuration and of where to count."""
 MEMO_BYTES = 512 << 10
 """What a worker spends on digests of messages, and twice that on texts: there are several of them on a machine."""
+_M_ARENA_MAX = -8
+"""How glibc's `mallopt` calls the number of heaps (malloc.h)."""
 WRONG_CONFIG = 78
 """How a worker ends whose configuration cannot be (EX_CONFIG): to start it again would not help."""
 READY = b"ready\n"
@@ -79,8 +81,20 @@ def build(config: Config, app: str, tally: Tally) -> App:
     """Return the app for a configuration, with the variables set that it names; it counts in `tally`."""
     os.environ.update(config.environment)
     bound_memory(MEMO_BYTES)
+    _use_one_heap()
     module, _, name = app.partition(":")
     return cast("App", getattr(import_module(module), name)(config, tally))
+
+
+def _use_one_heap() -> None:
+    """Have every thread allocate from one heap, where the C library is glibc.
+
+    One thread does nearly all of the work here, and could not use what is freed in another's heap.
+    """
+    with contextlib.suppress(ImportError, OSError, AttributeError, TypeError):
+        from ctypes import CDLL
+
+        CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 async def reload(app: App, load: Callable[[], Config], tally: Tally) -> None:

@@ -35,7 +35,7 @@ class DiskStore:
 
     Up to `near_bytes` of what was set or found stay in memory, too. What another process replaces,
     deletes or clears is answered from there for one second at most, by `clock`; what this process changes
-    is changed at once.
+    is changed at once. SQLite keeps half as much for each connection, 2 to 16 MB.
 
     `max_bytes` bounds the file's pages in use; SQLite's log adds a sixteenth of it, 4 MB at most. What is
     oldest and unused since leaves first.
@@ -71,7 +71,7 @@ class DiskStore:
         self._clock = clock
         self._front = Front(near_bytes, clock)
         self._near_get = self._front.near.get
-        self._file = CacheFile(self._folder, clock)
+        self._file = CacheFile(self._folder, clock, cached_bytes=near_bytes // 2)
         self._writer = Writer(self._file, self._front, max_bytes=max_bytes, clock=clock)
         self.leases: DiskLeases | None = None
         if lease_s is not None:

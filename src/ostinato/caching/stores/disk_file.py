@@ -20,9 +20,11 @@ PAGE_BYTES = 8192
 MOST_IDLE = 8
 """Open readers that are kept for the next reads: more threads than these are seldom inside SQLite at once."""
 
+LEAST_CACHED_BYTES, MOST_CACHED_BYTES = 2 * 2**20, 16 * 2**20
+"""Of pages, for each connection: hot reads copy from memory, without a system call."""
+
 EVERY_CONNECTION = (
     "PRAGMA mmap_size = 0",  # a mapped file that somebody cuts short kills the process; cached pages are as fast
-    "PRAGMA cache_size = -16000",  # 16 MB of pages: hot reads copy from memory, without a system call
     "PRAGMA trusted_schema = OFF",  # a planted file must not run functions through its views and triggers
 )
 READER = (
@@ -114,8 +116,9 @@ class Readers:
 class CacheFile:
     """One `cache.db` as this process sees it: readers for everyone, a connection for the writer."""
 
-    def __init__(self, folder: Folder, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Folder, clock: Callable[[], float], *, cached_bytes: int = MOST_CACHED_BYTES) -> None:
         self.folder = folder
+        self._cached_kb = min(max(cached_bytes, LEAST_CACHED_BYTES), MOST_CACHED_BYTES) >> 10
         self.errors = 0
         self.outage = Outage(clock)
         self.open_lock = threading.RLock()
@@ -302,7 +305,7 @@ class CacheFile:
         # Where damage made a text of a value, it is still bytes, and no decoding fails.
         connection.text_factory = bytes
         try:
-            for pragma in pragmas:
+            for pragma in (*pragmas, f"PRAGMA cache_size = -{self._cached_kb}"):
                 connection.execute(pragma).fetchall()
             # This read opens the log as well: file and log belong together while the folder is locked.
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]

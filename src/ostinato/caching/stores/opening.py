@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MEMORY_BYTES = 256 << 20
 DISK_BYTES = 4 << 30
+NEAR_BYTES = 32 << 20
+"""What a disk cache keeps in memory."""
 TYPES = ("memory", "disk", "redis", "cosmos_db")
 ALIASES = {"local": "memory"}
 
@@ -44,12 +46,14 @@ def open_store(kind: str, settings: Mapping[str, Any], wanted: Wanted) -> Store:
             from pathlib import Path
 
             folder = Path(own.pop("cache_path_root", ".cache")) / _folder_name(wanted.seed or "42")
-            lease_s = lease_seconds(own)
+            lease_s, near_bytes = lease_seconds(own), own.pop("near_bytes", NEAR_BYTES)
+            if type(near_bytes) is not int or near_bytes < 0:
+                raise ConfigurationError(f"near_bytes must be a number of bytes, 0 or more, not {near_bytes!r}")
             _end(kind, own)
             from ostinato.caching.stores.disk import DiskStore
 
             max_bytes = wanted.max_bytes or DISK_BYTES
-            return DiskStore(folder, max_bytes=max_bytes, lease_s=lease_s, clock=wanted.clock)
+            return DiskStore(folder, max_bytes=max_bytes, near_bytes=near_bytes, lease_s=lease_s, clock=wanted.clock)
         case "redis":
             from ostinato.caching.stores.redis_settings import read_settings
 
