@@ -116,6 +116,15 @@ def test_a_budget_holds_within_two_percent_under_calls_side_by_side(
         assert 0.98 * 3000 * CENT <= spent <= 1.02 * 3000 * CENT
 
 
+def test_a_process_that_begins_at_the_end_of_a_budget_lets_few_calls_in_at_once(place: Place) -> None:
+    shop, key = Shop(place), Key(id="a", budget_usd=4)
+    for _ in range(397):
+        shop.call(shop.tills[0], key)
+    let = [admitted(shop.tills[1], key) for _ in range(32)]
+
+    assert 1 <= sum(ticket is not None for ticket in let) <= 3
+
+
 def test_what_many_processes_have_taken_and_do_not_use_is_little_of_a_limit(place: Place) -> None:
     shop, key = Shop(place, 8), Key(id="a", rpm=10_000)
     for till in shop.tills:

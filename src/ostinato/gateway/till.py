@@ -36,6 +36,9 @@ IDLE_S = 5.0
 """Seconds after which a grant that nobody draws on is given back."""
 MOST_USUAL = 1024
 """Models of which is remembered what a call takes: behind a wildcard clients make names up."""
+UNKNOWN_PART = 400
+"""The part of a limit that a call to a model is expected to take of which nothing is known yet. Expected to be free,
+the first calls of a process that begins at the end of a budget would all go out."""
 MOST_SUMS = 10_000
 """Accounts that wait to be written, for as long as they cannot be; calls beyond are summed without their model."""
 BATCH = 400
@@ -185,7 +188,8 @@ class Till:
         try:
             for limit, bound in _limits(key, now, paid=paid):
                 purse = self._purse(limit, bound, now)
-                wanted = 1 if limit.kind == "calls" else max(1, self._usual.get((ticket.model, limit.kind), 1))
+                unknown = 1 if limit.kind == "calls" else bound // UNKNOWN_PART
+                wanted = max(1, self._usual.get((ticket.model, limit.kind), unknown))
                 if purse.left - purse.held < wanted and not (asking and self._grant(purse, wanted, now)):
                     self._release(ticket, held)
                     return limit.kind
