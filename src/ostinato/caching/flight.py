@@ -58,6 +58,7 @@ class Flight:
         self.home: object = None
         """The event loop that the way upstream runs on, where it is an asynchronous one."""
         self.task: Any = None
+        self.bells: dict[Any, Any] = {}  # what wakes the readers of each event loop, by that
         self.source: Any = None
         self.lease: Lead | None = None
         """The right to ask for this key, where the store gives it to one process at a time."""
@@ -336,8 +337,7 @@ class Flight:
                 if raw == b"[DONE]":
                     self._end()
                     return
-                error = self._tape.take(raw)
-                if error is not None:
+                if (error := self._tape.take(raw)) is not None:
                     self._end(error, refused=True)
                     return
         except OstinatoError as error:

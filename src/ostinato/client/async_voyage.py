@@ -14,6 +14,7 @@ from ostinato.caching.flow import LookUp, Ride, Sleep, Waited
 from ostinato.caching.leased_flight import LeasedFlight
 from ostinato.caching.moves import Claim, Events, Open, Pull, Wait
 from ostinato.caching.record import Entry
+from ostinato.client.bell import next_move, settle
 from ostinato.client.core import completion_of, landed_completion, replayed
 from ostinato.client.source import AsyncSource, keep_until_done, running_loop, unfolded
 from ostinato.client.streams import AsyncStream, Reading
@@ -22,8 +23,6 @@ from ostinato.errors import OstinatoError, as_ours
 from ostinato.transport.exchange import Answered
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ostinato.client.aio import AsyncClient
     from ostinato.client.request import Request
     from ostinato.client.route import Route
@@ -237,28 +236,16 @@ class AsyncVoyage:
         flight, cache = self._ride.flight, self._ride.cache
         assert flight is not None  # noqa: S101
         assert cache is not None  # noqa: S101  # only a shared flight makes anybody wait
-        loop = running_loop()
-        moved: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not moved.done():
-                moved.set_result(None)
-
-        def wake_from_anywhere() -> None:
-            if running_loop() is loop:
-                wake()
-                return
-            try:
-                loop.call_soon_threadsafe(wake)
-            except RuntimeError:
-                pass  # the loop has ended, and the reader with it
-
-        if not flight.call_when_moved(wake_from_anywhere, version):
+        moved = next_move(flight, version)
+        if moved is None:
             return "moved"
-        import asyncio
-
-        done, _ = await asyncio.wait([moved], timeout=cache.stall_timeout_s)
-        return "moved" if done else "stalled"
+        if cache.stall_timeout_s is None:
+            return await moved
+        stalled = running_loop().call_later(cache.stall_timeout_s, settle, moved, "stalled")
+        try:
+            return await moved
+        finally:
+            stalled.cancel()
 
     def leave(self) -> None:
         """Leave the flight; close the way upstream if nobody else needs it, or read on for the cache."""
