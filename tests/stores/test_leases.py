@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ pytest.register_assert_rewrite("ostinato.testing.lease_suite")
 
 from ostinato.caching.stores.cosmos import CosmosStore  # noqa: E402
 from ostinato.caching.stores.disk import DiskStore  # noqa: E402
-from ostinato.caching.stores.leases import News, Report, Seen  # noqa: E402
+from ostinato.caching.stores.leases import Lead, News, Report, Seen  # noqa: E402
 from ostinato.caching.stores.memory import MemoryStore  # noqa: E402
 from ostinato.caching.stores.redis import RedisStore  # noqa: E402
 from ostinato.caching.stores.redis_settings import read_settings  # noqa: E402
@@ -54,6 +55,29 @@ class TestTieredLeases(TestDiskLeases):
             tell(store, lead, 0, end="landed", value=b"entry")
 
             assert self.fast.get(KEY) == b"entry"
+
+
+def test_an_answer_too_large_for_the_disk_is_told_and_counted_and_the_one_before_it_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(DiskStore(tmp_path / "cache", max_bytes=1000)) as store:
+        store.set(KEY, b"old")
+        store.flush()
+        assert store.leases is not None
+        lead = led(store.leases.claim(KEY, over=True))
+        live = followed(store.leases.claim(KEY, over=True))
+        heard = store.leases.tell([Report(lead.key, lead.token, 0, [b"frame"], "landed", b"x" * 1001)])
+        news = store.leases.follow([Seen(live.key, live.token, 0)])
+        found = store.get(KEY)
+        store.set(KEY, b"x" * 1002)
+        counted = store.stats()["oversized"]
+        again = store.leases.claim(KEY)
+
+    assert (heard, news) == (["followed"], [News([b"frame"], gone=False)])
+    assert found is None
+    assert counted == 2
+    assert isinstance(again, Lead)
+    assert [record.getMessage().partition(" is larger")[0] for record in caplog.records] == ["an answer of 1001 bytes"]
 
 
 @pytest.fixture(scope="class", params=binaries(), ids=version)

@@ -11,10 +11,12 @@ import pytest
 
 import ostinato
 from ostinato import Cache
+from ostinato.caching.export import export_lines
 from ostinato.testing.emulator import Emulator
 from tests.stores.redis_cases import TIMEOUT_MS, fails
 from tests.stores.redis_server import RedisServer, binaries, version, wait_until
 
+LARGE = 20_000
 KEY = "correct horse battery staple 1"
 CACHES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -38,6 +40,20 @@ def cache(request: pytest.FixtureRequest, server: RedisServer) -> Iterator[Cache
         cache = shared if tiers == 1 else Cache.tiered(Cache.memory(), shared, **again)
         yield cache
         cache.close()
+
+
+def test_what_others_left_too_large_to_be_read_ends_no_listing_and_is_told(server: RedisServer) -> None:
+    with Cache.redis(server.url, timeout_ms=10_000, max_value_bytes=LARGE // 2) as cache:
+        cache.set("k", "ours")
+        cache.flush()
+        server.ask("SET", b"ostinato:" + cache.tag + b"x" * 32, b"x" * LARGE)
+        listed = list(cache.entries())
+        exported = list(export_lines(cache.shelf, cache.tag))
+        unreadable = [store_key for store_key, _, entry in cache.shelf.walk(cache.tag) if entry is None]
+        failures = cache.stats()["store"]["failures"]
+
+    assert (len(listed), len(exported), unreadable) == (1, 2, [cache.tag + b"x" * 32])
+    assert failures == 0
 
 
 @pytest.fixture

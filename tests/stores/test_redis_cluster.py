@@ -8,9 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from ostinato.caching.stores.redis import RedisStore
 from ostinato.caching.stores.redis_cluster import slot_of
 from ostinato.caching.stores.redis_node import FAILURES
+from ostinato.errors import StoreError
 from ostinato.testing.store_face import key_of
 from tests.stores.redis_cases import fails, opened, stored
 from tests.stores.redis_server import RedisServer, binaries, cluster, wait_until
@@ -41,6 +44,17 @@ def test_a_lost_node_of_a_cluster_costs_its_own_keys_alone() -> None:
             store.set(key, b"again")
         wait_until(lambda: not fails(store.flush))
         assert {store.get(key) for key in keys} == {b"again"}
+
+
+def test_one_server_of_a_cluster_is_not_taken_for_the_whole() -> None:
+    with cluster(binaries()[0]) as servers:
+        with opened({"host": "127.0.0.1", "port": servers[0].port}) as store:
+            with pytest.raises(StoreError, match=r"redis\+cluster://"):
+                list(store.scan())
+            with pytest.raises(StoreError, match=r"redis\+cluster://"):
+                store.clear()
+        with opened(place_of(servers)) as store:
+            assert list(store.scan()) == []
 
 
 def test_a_slot_that_moves_is_followed() -> None:

@@ -47,7 +47,7 @@ def opened(server: RedisServer, **settings: Any) -> Any:
 @given(st.binary(min_size=40, max_size=40), st.sampled_from(["ostinato:", "{app}:", ""]))
 def test_the_keys_of_one_call_are_in_one_slot_and_begin_with_the_prefix(key: bytes, prefix: str) -> None:
     settings = read_settings({"startup_nodes": "127.0.0.1:1", "prefix": prefix}, {})
-    leases = RedisLeases(None, settings, None, lease_s=5)  # type: ignore[arg-type]  # nobody is asked
+    leases = RedisLeases(None, settings, None, None, lease_s=5)  # type: ignore[arg-type]  # nobody is asked
     names = leases._names(key)
 
     assert len({slot_of(name) for name in names}) == 1
@@ -223,7 +223,9 @@ def test_a_stream_that_the_server_evicted_is_followed_by_nobody(server: RedisSer
     store.close()
 
 
-def test_an_answer_that_is_too_large_is_told_and_not_stored_nor_is_the_one_before_it(server: RedisServer) -> None:
+def test_an_answer_that_is_too_large_is_told_and_not_stored_nor_is_the_one_before_it(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
     store = opened(server, max_value_bytes=1000)
     store.set(KEY, b"old")
     store.flush()
@@ -231,7 +233,8 @@ def test_an_answer_that_is_too_large_is_told_and_not_stored_nor_is_the_one_befor
     tell(store, lead, 0, b"frame", end="landed", value=b"x" * 1001)
 
     assert store.get(KEY) is None
-    assert store.leases.oversized == 1
+    assert store.stats()["oversized"] == 1
+    assert [record.getMessage().partition(" is larger")[0] for record in caplog.records] == ["an answer of 1001 bytes"]
     store.close()
 
 

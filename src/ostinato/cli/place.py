@@ -66,7 +66,7 @@ class Place:
         if self.unreadable:
             click.echo(
                 f"{self.unreadable:,} more cannot be read here: encrypted with a key not given (--key-file, or"
-                f" {KEY_VARIABLE}), damaged, or of another version",
+                f" {KEY_VARIABLE}), damaged, too large, or of another version",
                 err=True,
             )
 

@@ -74,10 +74,10 @@ class DiskStore:
         self._file = CacheFile(self._folder, clock, cached_bytes=near_bytes // 2)
         self._writer = Writer(self._file, self._front, max_bytes=max_bytes, clock=clock)
         self.leases: DiskLeases | None = None
+        self._largest_bytes = min(max_bytes, LARGEST_BYTES)
         if lease_s is not None:
-            largest_bytes = min(max_bytes, LARGEST_BYTES)
             self.leases = DiskLeases(
-                self._file, self._writer, lease_s=lease_s, largest_bytes=largest_bytes, clock=clock
+                self._file, self._writer, lease_s=lease_s, largest_bytes=self._largest_bytes, clock=clock
             )
         self._identity: Identity | None = None
         self._looked_at = self._look_at = 0.0
@@ -120,7 +120,8 @@ class DiskStore:
         return None if row is None else found_until(value, row[2], self._clock())
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
-        if len(value) > self.max_bytes or len(value) > LARGEST_BYTES:
+        if len(value) > self._largest_bytes:
+            self._file.refuse(len(value))
             self.delete(key)
         elif self._writer.put(key, value, self._expiry(ttl_s)):
             self._writer.relieve()
@@ -186,6 +187,7 @@ class DiskStore:
             "expirations": self._writer.expirations,
             "errors": self._file.errors,
             "dropped": self._writer.dropped,
+            "oversized": self._file.oversized,
             "file_bytes": self._folder.file_bytes(),
             "problem": problem,
             **front,
@@ -202,7 +204,8 @@ class DiskStore:
         return self.find(key)
 
     async def aset(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
-        if len(value) > self.max_bytes or len(value) > LARGEST_BYTES:
+        if len(value) > self._largest_bytes:
+            self._file.refuse(len(value))
             await self.adelete(key)
         elif self._writer.put(key, value, self._expiry(ttl_s)):
             await in_thread(self._writer.relieve)

@@ -119,7 +119,7 @@ class CacheFile:
     def __init__(self, folder: Folder, clock: Callable[[], float], *, cached_bytes: int = MOST_CACHED_BYTES) -> None:
         self.folder = folder
         self._cached_kb = min(max(cached_bytes, LEAST_CACHED_BYTES), MOST_CACHED_BYTES) >> 10
-        self.errors = 0
+        self.errors = self.oversized = 0
         self.outage = Outage(clock)
         self.open_lock = threading.RLock()
         self._readers = Readers(None, self.let_go)
@@ -202,6 +202,12 @@ class CacheFile:
         error = StoreError(text)
         error.logged = True
         return error
+
+    def refuse(self, size_bytes: int) -> None:
+        """Count a value that is too large to be kept, and warn of the first."""
+        self.oversized += 1
+        text = f"an answer of {size_bytes} bytes is larger than the disk cache may be, and is not kept"
+        self.warn("oversized", f"{text}; further ones are counted alone")
 
     def warn(self, kind: str, message: str) -> None:
         """Log `message`, the first of its kind only."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import msgspec
 
 from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lead, Live, News, Report, Seen
-from ostinato.caching.stores.rows import LEASE_SCHEMA, LOOKUP, integers_of, is_live
+from ostinato.caching.stores.rows import LEASE_SCHEMA, LOOKUP, Removal, integers_of, is_live, remove
 from ostinato.errors import StoreError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Answer(NamedTuple):
 
     heard: list[Heard]
     stored: Stored | None
+    refused: list[tuple[Report, Removal]]
+    """Those whose entry was too large, and what became of the one before it: it must not answer in its place."""
 
 
 class DiskLeases:
@@ -71,6 +73,11 @@ class DiskLeases:
     def tell(self, reports: Sequence[Report]) -> list[Heard]:
         with self._writer.write_lock:
             answer = self._run(partial(self._tell, reports=reports))
+            for report, removal in answer.refused:
+                self._file.refuse(len(report.value or b""))
+                if removal.generation is not None:
+                    self._writer.front.saw(removal.generation - 1, removal.generation)
+                self._writer.front.forget(report.key)
             if answer.stored is not None:
                 self._writer.took(answer.stored)
                 self._writer.front.place(answer.stored.batch)
@@ -143,14 +150,18 @@ class DiskLeases:
     def _tell(self, connection: sqlite3.Connection, *, reports: Sequence[Report]) -> Answer:
         now = self._clock()
         heard: list[Heard] = []
-        batch = []
+        batch, refused = [], []
         for report in reports:
             word = self._take(connection, report, now)
             heard.append(word)
-            if word != "fenced" and report.value is not None and len(report.value) <= self._largest_bytes:
+            if word == "fenced" or report.value is None:
+                continue
+            if len(report.value) > self._largest_bytes:
+                refused.append((report, remove(connection, report.key, now)))
+            else:
                 expires_at = None if report.ttl_s is None else now + max(0.0, report.ttl_s)
                 batch.append((report.key, (report.value, expires_at)))
-        return Answer(heard, self._writer.store(batch, (), connection) if batch else None)
+        return Answer(heard, self._writer.store(batch, (), connection) if batch else None, refused)
 
     def _take(self, connection: sqlite3.Connection, report: Report, now: float) -> Heard:
         row = connection.execute(

@@ -6,7 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.caching.stores.behind import Behind
 from ostinato.caching.stores.contract import Found, found_until, in_thread
@@ -18,9 +18,12 @@ from ostinato.caching.stores.redis_refusal import refusal
 from ostinato.caching.stores.redis_servers import open_servers
 from ostinato.caching.stores.redis_settings import Settings
 from ostinato.caching.stores.redis_stats import read_stats
-from ostinato.caching.stores.redis_sweep import clear_node, scan_node
+from ostinato.caching.stores.redis_sweep import clear_node, refuse_part, scan_node
 from ostinato.caching.stores.redis_writes import Writes
 from ostinato.errors import StoreError
+
+if TYPE_CHECKING:
+    from ostinato.caching.stores.redis_node import Node
 
 BATCH = 200
 """Entries in one round trip of the writer."""
@@ -54,8 +57,6 @@ class RedisStore:
         self.settings = settings
         self.servers = open_servers(settings)
         self.servers.holders.add(self)
-        self.oversized = 0
-        """Values that were not kept, being larger than `max_value_bytes`."""
         self._clock = clock
         self._timeout_s = settings.timeout_s
         self._prefix = settings.prefix
@@ -73,7 +74,9 @@ class RedisStore:
             self._node = self.servers.node_of(b"")
             self._near = Near(self._node.dial, settings.near_bytes, clock)
             weakref.finalize(self, self._near.close)
-        self.leases = None if lease_s is None else RedisLeases(self.servers, settings, self._near, lease_s=lease_s)
+        self.leases: RedisLeases | None = None
+        if lease_s is not None:
+            self.leases = RedisLeases(self.servers, settings, self._near, self._writes, lease_s=lease_s)
 
     def get(self, key: bytes) -> bytes | None:
         waiting = self._behind.find(key)
@@ -102,7 +105,7 @@ class RedisStore:
 
     def set(self, key: bytes, value: bytes, ttl_s: float | None = None) -> None:
         if len(value) > self.settings.max_value_bytes:
-            self.oversized += 1
+            self._writes.refuse(len(value))
             # What it would have replaced must not answer in its place; gone behind the caller, too.
             value, ttl_s = b"", 0.0
         # Never NaN, which no comparison ends.
@@ -124,8 +127,8 @@ class RedisStore:
             value = self._living(*entry)
             if value is not None:
                 yield key, value
-        for node in self.servers.nodes(monotonic() + self._timeout_s):
-            for key, value in scan_node(self.servers, node, self._prefix, scope, self._timeout_s):
+        for node in self._nodes():
+            for key, value in scan_node(self.servers, node, self._prefix, scope, self.settings):
                 if key not in waiting:
                     yield key, value
 
@@ -146,7 +149,7 @@ class RedisStore:
             **self._behind.stats(),
             "errors": state["failures"] + self._writes.refused,
             "refused": self._writes.refused,
-            "oversized": self.oversized,
+            "oversized": self._writes.oversized,
             "near": None if self._near is None else self._near.stats(),
         }
 
@@ -218,7 +221,7 @@ class RedisStore:
         """Remove what is of `scope` from every server. One that is lost keeps no other from being swept."""
         count = 0
         error: StoreError | None = None
-        for node in self.servers.nodes(monotonic() + self._timeout_s):
+        for node in self._nodes():
             try:
                 count += clear_node(self.servers, node, self._prefix, scope, self._timeout_s)
             except StoreError as exc:
@@ -226,6 +229,16 @@ class RedisStore:
         if error is not None:
             raise error
         return count
+
+    def _nodes(self) -> list[Node]:
+        """Return all servers that hold entries.
+
+        Raises: StoreError: the only one known is one of a cluster.
+        """
+        nodes = self.servers.nodes(monotonic() + self._timeout_s)
+        if self.settings.kind != "cluster":
+            refuse_part(nodes[0], self._timeout_s)
+        return nodes
 
     def _living(self, value: bytes, expires_at: float | None) -> bytes | None:
         return value if expires_at is None or self._clock() < expires_at else None

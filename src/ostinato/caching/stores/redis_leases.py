@@ -14,7 +14,7 @@ from ostinato.caching.stores.leases import DROP_S, LINGER_S, Claimed, Heard, Lea
 from ostinato.caching.stores.redis_ear import Ear
 from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_refusal import code_of, refusal
-from ostinato.caching.stores.redis_writes import MOST_S, SLOWEST_BYTES_S
+from ostinato.caching.stores.redis_writes import MOST_S, SLOWEST_BYTES_S, Writes
 from ostinato.errors import StoreError
 
 if TYPE_CHECKING:
@@ -121,13 +121,15 @@ class RedisLeases:
 
     gather_s, alone_s = 0.005, 0.05
 
-    def __init__(self, servers: Servers, settings: Settings, near: Near | None, *, lease_s: float) -> None:
+    def __init__(
+        self, servers: Servers, settings: Settings, near: Near | None, writes: Writes, *, lease_s: float
+    ) -> None:
         self.lease_s = lease_s
         self.landing: dict[bytes, bytes] = {}
         self.live_bytes = min(LIVE_BYTES, settings.max_value_bytes) // 2
-        self.oversized = 0
         self._servers = servers
         self._near = near
+        self._writes = writes
         self._timeout_s = settings.timeout_s
         self._prefix = settings.prefix
         self._most_bytes = settings.max_value_bytes
@@ -224,7 +226,7 @@ class RedisLeases:
     def _tell(self, report: Report) -> bytes:
         value, ttl_ms, entry = report.value, b"", b"old" if report.value is None else b"new"
         if value is not None and len(value) > self._most_bytes:
-            self.oversized += 1
+            self._writes.refuse(len(value))
             # What it would have replaced must not answer in its place.
             value, entry = None, b"none"
         if report.ttl_s is not None and report.ttl_s <= MOST_S:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 
 from ostinato.caching.stores.redis_line import pack
-from ostinato.caching.stores.redis_refusal import code_of, refusal
+from ostinato.caching.stores.redis_refusal import MEANINGS, code_of, refusal
+from ostinato.errors import StoreError
 
 if TYPE_CHECKING:
     from ostinato.caching.stores.redis_node import Node
     from ostinato.caching.stores.redis_servers import Servers
+    from ostinato.caching.stores.redis_settings import Settings
 
 Item = tuple[bytes, bytes]
 """A key and its value."""
@@ -49,15 +51,34 @@ def keys_of(node: Node, prefix: bytes, timeout_s: float) -> Iterator[list[bytes]
             return
 
 
-def scan_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, timeout_s: float) -> Iterator[Item]:
-    """Yield each key after its `prefix`, with its value, once.
+def refuse_part(node: Node, timeout_s: float) -> None:
+    """Refuse a server that has only a part of the keys, being one of several of a cluster.
+
+    Raises: StoreError: it is that, or did not answer within `timeout_s`.
+    """
+    told = node.ask(pack("CLUSTER", "INFO"), monotonic() + timeout_s)
+    # An error says that it is no cluster, or nothing to who may not ask.
+    size = re.search(rb"cluster_size:(\d+)", told) if isinstance(told, bytes) else None
+    if size is not None and int(size[1]) > 1:
+        raise StoreError(f"Redis refuses: {MEANINGS['MOVED']}", code="MOVED")
+
+
+def scan_node(servers: Servers, node: Node, prefix: bytes, scope: bytes, settings: Settings) -> Iterator[Item]:
+    """Yield each key after its `prefix`, with its value, once; with an empty one where that is too large to be read.
 
     Raises: StoreError: a step was not answered within `timeout_s`.
     """
     seen: set[bytes] = set()
+    timeout_s, most = settings.timeout_s, settings.max_value_bytes
     for found in keys_of(node, prefix + scope, timeout_s):
         new = [key for key in dict.fromkeys(found) if key not in seen]
         seen.update(new)
+        sizes = _ask_each(servers, node, "STRLEN", new, timeout_s)
+        # Who may not ask for a length reads the value.
+        large = {key for key, size in zip(new, sizes, strict=True) if isinstance(size, int) and size > most}
+        for key in large:
+            yield key[len(prefix) :], b""
+        new = [key for key in new if key not in large]
         for start in range(0, len(new), VALUES):
             part = new[start : start + VALUES]
             for key, value in zip(part, _ask_each(servers, node, "GET", part, timeout_s), strict=True):

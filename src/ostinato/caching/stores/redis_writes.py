@@ -12,7 +12,7 @@ from ostinato.caching.stores.behind import Batch, PartlySentError
 from ostinato.caching.stores.front import Pending
 from ostinato.caching.stores.redis_line import pack
 from ostinato.caching.stores.redis_refusal import refusal
-from ostinato.errors import StoreError
+from ostinato.errors import StoreError, warn
 
 if TYPE_CHECKING:
     from ostinato.caching.stores.redis_node import Node
@@ -31,10 +31,21 @@ class Writes:
     def __init__(self, servers: Servers, settings: Settings, clock: Callable[[], float]) -> None:
         self.refused = 0
         """Entries that a server would not take: it is full, or read-only."""
+        self.oversized = 0
+        """Values that were not kept, being larger than `max_value_bytes`."""
         self._servers = servers
         self._timeout_s = settings.timeout_s
         self._prefix = settings.prefix
         self._clock = clock
+
+    def refuse(self, size_bytes: int) -> None:
+        """Count a value that is too large to be kept, and warn of the first."""
+        self.oversized += 1
+        if self.oversized == 1:
+            text = (
+                "an answer of %d bytes is larger than max_value_bytes, and is not kept; further ones are counted alone"
+            )
+            warn(text, size_bytes)
 
     def send(self, batch: Batch) -> None:
         """Write a batch, in one round trip for each server.
