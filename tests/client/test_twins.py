@@ -19,7 +19,7 @@ from ostinato.client.voyage import Voyage
 ONLY_SYNC = {
     "stats", "scan", "flush", "caches", "policy", "is_stale", "entry_in", "blob_of", "nearest", "walk", "stands",
     "entries", "part", "memory", "disk", "refresh", "do", "leave", "stream", "answer", "instant", "process_local",
-    "land", "cost", "saved_cost", "usage", "cache_hit",
+    "land", "clear_all", "cost", "saved_cost", "usage", "cache_hit",
 }  # fmt: skip
 """What has no twin of its own: it never waits, or has the same name in both worlds."""
 

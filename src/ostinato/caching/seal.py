@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SEALED = b"S"
 """What a sealed entry starts with."""
+SHREDDINGS = sha256(b"ostinato shreddings").digest()[:8]
+"""The scope of the words of when others were shredded. They outlive a clearing of everything."""
 LEAST_KEY_BYTES = 16
 _ID, _NONCE, _TAG, _SALT = 8, 12, 16, 16
 _BODY = len(SEALED) + _ID + _NONCE
@@ -197,14 +199,19 @@ class Seal:
 def shred(scope: bytes, register: Register) -> Steps[None]:
     """Forget the data keys of `scope` in the store, leave word of when, and have every process hear of it."""
     yield Clear(_room(scope))
-    yield from register.begin(_fact(scope, b"shredded"), _when.pack(register.clock()))
+    yield from register.begin(_shredding(scope), _when.pack(register.clock()))
     yield from register.announce()
 
 
 def outlives_shredding(scope: bytes, stored_at: float, register: Register) -> Steps[bool]:
     """Return whether `scope` was not shredded since `stored_at`: what was exported before must not come back."""
-    shredded = yield from register.look(_fact(scope, b"shredded"))
+    shredded = yield from register.look(_shredding(scope))
     return shredded is None or len(shredded) != _when.size or stored_at > _when.unpack(shredded)[0]
+
+
+def _shredding(scope: bytes) -> bytes:
+    """Return the key under which stands when `scope` was shredded: in a scope of its own, to be found by itself."""
+    return SHREDDINGS + sha256(scope).digest()
 
 
 def _room(scope: bytes) -> bytes:

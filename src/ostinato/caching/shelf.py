@@ -12,7 +12,7 @@ from ostinato.caching.nearest import Fingerprint, Index
 from ostinato.caching.past import Miss, Past
 from ostinato.caching.record import Entry, pack, unpack, unpack_own
 from ostinato.caching.register import FACT, Register, Steps, arun, run
-from ostinato.caching.seal import SEALED, Seal
+from ostinato.caching.seal import SEALED, SHREDDINGS, Seal
 from ostinato.caching.stores.leases import Lead, Leasing, Live
 from ostinato.caching.tags import Generations, Tags
 from ostinato.errors import StoreError, warn
@@ -243,6 +243,16 @@ class Shelf:
         for store_key, blob in self.store.scan(scope):
             if not blob.startswith(FACT):
                 yield store_key, len(blob), run(self.store, self.entry_in(blob, store_key))
+
+    def clear_all(self) -> int:
+        """Remove everything, whatever cache it is of; but not the word of what was shredded."""
+        self.settle()
+        kept = list(self.store.scan(SHREDDINGS))
+        count = self.store.clear() - len(kept)
+        for key, value in kept:
+            self.store.set(key, value)
+        self.store.flush()
+        return count
 
     def stands(self, store_key: bytes, entry: Entry) -> bool:
         """Return whether no tag of `entry` was invalidated."""

@@ -90,7 +90,9 @@ def rm(place: Place, keys: tuple[str, ...], model: str | None, tag: str | None) 
 
 @command.command("clear")
 @on_a_cache
-@click.option("--all", "everything", is_flag=True, help="Every namespace and seed, tags and data keys with them.")
+@click.option(
+    "--all", "everything", is_flag=True, help="All there is, tags and data keys too; what was shredded stays so."
+)
 @click.option("--shred", is_flag=True, help="Delete the data keys first: no copy of an entry can be read again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(place: Place, *, everything: bool, shred: bool, yes: bool) -> None:
@@ -105,7 +107,7 @@ def clear(place: Place, *, everything: bool, shred: bool, yes: bool) -> None:
         from ostinato.caching.seal import shred as shredding
 
         run(shelf.store, shredding(place.scope, shelf.register))
-    click.echo(f"{shelf.store.clear(place.scope):,} removed")
+    click.echo(f"{shelf.clear_all() if everything else shelf.store.clear(place.scope):,} removed")
 
 
 @command.command("stats")
