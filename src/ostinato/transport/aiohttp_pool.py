@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ostinato.errors import APIError
     from ostinato.transport.exchange import Outgoing, Timeouts
 
-# aiohttp has read every certificate of the machine when it was imported; whom we trust is told with each request.
-aiohttp.connector._SSL_CONTEXT_VERIFIED = pool.trust("http")
-
 _EXPECTED = (aiohttp.ClientError, OSError)
 _AUTOMATIC = ("accept", "accept-encoding", "content-type", "user-agent")
 _LONG_BYTES = 64 * 1024
