@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ostinato.caching.flight import Flight
 from ostinato.caching.moves import Open
-from ostinato.client.bell import next_move
+from ostinato.client.bell import AT_ONCE, next_move
 from ostinato.wire import openai_chat
 
 WAITING = 50
@@ -50,6 +51,23 @@ def test_a_loop_in_which_many_wait_is_woken_once() -> None:
     ends, wakes = asyncio.run(woken(flight, lambda: flight.opened(token, object())))
 
     assert (ends, wakes) == ({"moved"}, 1)
+
+
+def test_other_threads_get_a_turn_between_the_many_who_are_woken() -> None:
+    flight, token = opening()
+
+    async def turns() -> list[int]:
+        waits = [next_move(flight, flight.version) for _ in range(WAITING)]
+        flight.opened(token, object())
+        done = [0]
+        while done[-1] < WAITING:
+            await asyncio.sleep(0)
+            done.append(sum(wait is not None and wait.done() for wait in waits))
+        return done
+
+    done = asyncio.run(turns())
+
+    assert max(late - early for early, late in itertools.pairwise(done)) == AT_ONCE
 
 
 def test_who_asks_for_a_move_that_was_made_does_not_wait() -> None:

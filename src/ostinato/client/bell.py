@@ -1,4 +1,4 @@
-"""The waking of those who await one flight: however many of an event loop do, the loop is woken once."""
+"""The waking of those who await one flight: an event loop is woken once however many do, and wakes a few at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from ostinato.caching.flight import Flight
     from ostinato.caching.flow import Waited
 
+AT_ONCE = 4
+"""Readers that are woken in one turn of the loop. Between turns other threads get the interpreter: the one that passes
+the answer on to other processes would else wait until the last reader here has had it."""
+
 
 class Bell:
     """Rung by whoever moves the flight on, in any thread; heard in its loop. Waking a loop is a system call."""
@@ -24,12 +28,12 @@ class Bell:
         self._waiting: list[asyncio.Future[Waited]] = []
 
     def ring(self) -> None:
-        """Let all who wait know, at once or as soon as their loop can."""
+        """Let all who wait know, as soon as their loop can."""
         if running_loop() is self._loop:
-            self._wake()
+            self._loop.call_soon(self._hear)
             return
         try:
-            self._loop.call_soon_threadsafe(self._wake)
+            self._loop.call_soon_threadsafe(self._hear)
         except RuntimeError:
             pass  # the loop has ended, and the readers with it
 
@@ -39,10 +43,16 @@ class Bell:
         self._waiting.append(moved)
         return moved
 
-    def _wake(self) -> None:
+    def _hear(self) -> None:
         self._bells.pop(self._loop, None)
-        for moved in self._waiting:
+        self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        for moved in self._waiting[:AT_ONCE]:
             settle(moved, "moved")
+        del self._waiting[:AT_ONCE]
+        if self._waiting:
+            self._loop.call_soon(self._wake)
 
 
 def settle(moved: asyncio.Future[Waited], how: Waited) -> None:
