@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from ostinato.wire.dialects import Dialect
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 
 _EMBEDDED = frozenset({"input", "model", "stream"})
 _SETTLED = frozenset({"api_key", "api_base", "base_url", "timeout", "num_retries", "drop_params"})

@@ -37,15 +37,17 @@ def sound_in(message: Json) -> Json:
 class Media:
     """Gathers the sound and the pictures of one stream."""
 
-    __slots__ = ("_images", "_sound", "_texts")
+    __slots__ = ("_images", "_said", "_sound", "_texts")
 
     def __init__(self) -> None:
         self._sound: Json = {}
         self._texts: dict[str, list[str]] = {}
         self._images: list[Any] = []
+        self._said = False
+        """Whether there was a text other than what is spoken."""
 
-    def feed(self, delta: Json) -> None:
-        """Take what a delta holds of them."""
+    def feed(self, delta: Json, text: Any) -> Any:
+        """Take what a delta holds of them. Return its text, or what is spoken where there was no text so far."""
         for name, value in dict.items(sound_in(delta)):
             if name in _JOINED and isinstance(value, str):
                 self._texts.setdefault(name, []).append(value)
@@ -54,6 +56,8 @@ class Media:
         images = dict.get(delta, "images")
         if isinstance(images, list):
             self._images += images
+        self._said = self._said or bool(text)
+        return text if self._said else spoken_in(delta)
 
     def body(self) -> Json:
         """Return what there is of them, by their names."""

@@ -141,7 +141,7 @@ def render_error(error: OstinatoError, status: int) -> Json:
 class Renderer:
     """Turns the chunks of one stream, whoever gave it, into the events of a message."""
 
-    __slots__ = ("_blocks", "_called", "_end", "_free", "_last", "_media", "_open", "_said", "_tools", "_usage")
+    __slots__ = ("_blocks", "_called", "_end", "_free", "_last", "_media", "_open", "_tools", "_usage")
 
     def __init__(self) -> None:
         self._blocks = 0
@@ -151,8 +151,6 @@ class Renderer:
         """The blocks of tools that are given a text: an object with it stands for that, as in a whole answer."""
         self._last: Any = None
         self._called = False
-        self._said = False
-        """Whether there was a text other than what is spoken."""
         self._media = Media()
         self._end: Json | None = None
         self._usage: Any = None
@@ -207,10 +205,7 @@ class Renderer:
             events += self._add("thinking", {"thinking": "", "signature": ""}, "thinking", reasoning)
         for block in dict.get(delta, "thinking_blocks") or ():
             events += self._sign(block)
-        self._media.feed(delta)
-        text = text_of(dict.get(delta, "content")) or dict.get(delta, "refusal")
-        self._said = self._said or bool(text)
-        text = text if self._said else spoken_in(delta)
+        text = self._media.feed(delta, text_of(dict.get(delta, "content")) or dict.get(delta, "refusal"))
         if isinstance(text, str) and text:
             events += self._add("text", {"text": ""}, "text", text)
         for call in dict.get(delta, "tool_calls") or ():

@@ -230,7 +230,6 @@ class Renderer:
         "_media",
         "_number",
         "_open",
-        "_said",
         "_texts",
         "_told",
         "_usage",
@@ -243,8 +242,6 @@ class Renderer:
         self._open: Writing | None = None
         self._calls: dict[Any, Writing] = {}
         self._last: Any = None
-        self._said = False
-        """Whether there was a text other than what is spoken."""
         self._told = 0
         self._texts: list[tuple[int, Writing | None]] = []
         """The items with a text, each with the characters told up to its end."""
@@ -306,14 +303,11 @@ class Renderer:
             events += self._add("reasoning", "summary_text", thought)
         for block in dict.get(delta, "thinking_blocks") or ():
             events += self._seal(block)
-        self._media.feed(delta)
+        text = self._media.feed(delta, _text(delta))
         sound = sound_in(delta)
         events += [
             {"type": f"{name}.delta", "delta": sound[member]} for name, member in _SOUND.items() if sound.get(member)
         ]
-        text = _text(delta)
-        self._said = self._said or bool(text)
-        text = text if self._said else spoken_in(delta)
         if text:
             events += self._add("message", "output_text", text, logprobs)
             self._told += len(text)
